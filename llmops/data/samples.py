@@ -1,0 +1,124 @@
+"""The sample, as columns: what every reader produces and every later step works on.
+
+A data set in memory is one ``pyarrow.Table`` in `SAMPLE_SCHEMA`; there is no object per row, so that a
+million samples cost what their text costs.
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
+
+SPLITS = ("train", "validation", "test")
+
+SAMPLE_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("input", pa.string(), nullable=False),
+        pa.field("expected", pa.string(), nullable=False),
+        pa.field("context", pa.string()),
+        pa.field("metadata", pa.map_(pa.string(), pa.string())),
+        pa.field("group", pa.string(), nullable=False),
+        pa.field("split", pa.string()),
+    ]
+)
+"""`id` names the content (input, expected, context, metadata); samples of one `group` share a split."""
+
+
+class ColumnMapping(BaseModel):
+    """Which column of a file is which part of a sample; what is left unset is found by its usual name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: str | None = None
+    expected: str | None = None
+    context: str | None = None
+    group: str | None = None
+
+
+def normalised(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts as they are compared: Unicode NFC, each run of white space one blank, none at the ends.
+
+    >>> normalised(pa.chunked_array([["  Cafe\\u0301\\n au  lait "]])).to_pylist()
+    ['Café au lait']
+    """
+    return pc.utf8_trim_whitespace(pc.binary_join(pc.utf8_split_whitespace(_composed(texts)), " "))
+
+
+def _composed(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    # pyarrow's own utf8_normalize decomposes under every form name (apache/arrow#51225, seen in 25.0.1).
+    if pc.all(pc.string_is_ascii(texts)).as_py() is not False:
+        return texts
+    composed = [text and unicodedata.normalize("NFC", text) for text in texts.to_pylist()]
+    return pa.chunked_array([pa.array(composed, pa.string())])
+
+
+def sample_table(
+    *,
+    input: pa.ChunkedArray,
+    expected: pa.ChunkedArray,
+    context: pa.ChunkedArray | None = None,
+    metadata: Mapping[str, pa.ChunkedArray] | None = None,
+    group: pa.ChunkedArray | None = None,
+) -> pa.Table:
+    """Build a table in `SAMPLE_SCHEMA` from columns of text of one length; `split` is left empty.
+
+    A null `input` or `expected` becomes empty text (which validation then reports); a blank context, group or
+    metadata value counts as none; a sample without a group has its normalised input as its group.
+    """
+    input, expected = pc.fill_null(input, ""), pc.fill_null(expected, "")
+    nothing = pa.chunked_array([pa.nulls(len(input), pa.string())])
+    context = nothing if context is None else _null_if_blank(context)
+    own_group = normalised(input)
+    group = own_group if group is None else pc.coalesce(_null_if_blank(group), own_group)
+    kept = {name: _null_if_blank(metadata[name]) for name in sorted(metadata or {})} if metadata else {}
+    columns = [
+        _content_ids(input, expected, context, kept),
+        input,
+        expected,
+        context,
+        _map_column(kept, len(input)),
+        group,
+        nothing,
+    ]
+    return pa.table(columns, schema=SAMPLE_SCHEMA)
+
+
+def _null_if_blank(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    blank = pc.equal(pc.utf8_trim_whitespace(texts), "")
+    return pc.if_else(blank, pa.scalar(None, pa.string()), texts)
+
+
+def _content_ids(
+    input: pa.ChunkedArray,
+    expected: pa.ChunkedArray,
+    context: pa.ChunkedArray,
+    metadata: Mapping[str, pa.ChunkedArray],
+) -> pa.Array:
+    # NUL separates the parts without ambiguity: validation refuses text that holds one.
+    pairs = [pc.binary_join_element_wise(name, texts, "\0") for name, texts in metadata.items()]
+    content = pc.binary_join_element_wise(
+        input, expected, pc.fill_null(context, ""), *pairs, "\0", null_handling="skip"
+    )
+    binary = content.cast(pa.binary())
+    return pa.array([hashlib.sha256(row.as_py()).hexdigest()[:32] for row in binary], pa.string())
+
+
+def _map_column(columns: Mapping[str, pa.ChunkedArray], length: int) -> pa.Array:
+    """One map a row out of one column a key, null values left out, without a loop over the rows."""
+    if not columns:
+        offsets = pa.array(np.zeros(length + 1, dtype=np.int32))
+        return pa.MapArray.from_arrays(offsets, pa.array([], pa.string()), pa.array([], pa.string()))
+    present = np.column_stack([texts.is_valid().to_numpy() for texts in columns.values()])
+    rows, keys = np.nonzero(present)
+    values = pa.chunked_array([chunk for texts in columns.values() for chunk in texts.chunks], pa.string())
+    offsets = np.concatenate([[0], np.cumsum(present.sum(axis=1))]).astype(np.int32)
+    return pa.MapArray.from_arrays(
+        pa.array(offsets),
+        pa.array(list(columns), pa.string()).take(pa.array(keys)),
+        values.take(pa.array(keys * length + rows)).combine_chunks(),
+    )

@@ -1,0 +1,75 @@
+"""What a training run tells while it goes on: one event for each entry of its log."""
+
+import math
+import time
+from collections.abc import Callable
+
+from pydantic import BaseModel, ConfigDict
+
+from llmops.errors import LlmopsError
+
+
+class TrainingDivergedError(LlmopsError):
+    """The loss is no longer a number: the learning rate is too high for this model."""
+
+
+class TrainingEvent(BaseModel):
+    """One entry of the training log.
+
+    Attributes:
+        step: steps done.
+        total_steps: steps of the whole run.
+        metrics: ``loss`` (nats per completion token, mean since the entry before), ``learning_rate``,
+            ``grad_norm`` and ``tokens_per_second`` together, or ``validation_loss``.
+        seconds_left: estimate of the time to the end of the run; None for replayed events.
+        resumed_from: the step of the checkpoint that this process went on from; None in a run without
+            interruption.
+        replayed: the entry was logged before the interruption and is repeated, so that whoever keeps the
+            curves can add what is missing there.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    step: int
+    total_steps: int
+    metrics: dict[str, float]
+    seconds_left: float | None
+    resumed_from: int | None
+    replayed: bool = False
+
+
+class Progress:
+    """Turns entries of the Trainer's log into events, with an estimate of the time left."""
+
+    def __init__(
+        self, total_steps: int, resumed_from: int | None, on_event: Callable[[TrainingEvent], None]
+    ) -> None:
+        self.total_steps = total_steps
+        self.resumed_from = resumed_from
+        self.on_event = on_event
+        self.started = time.monotonic()
+
+    def log(self, step: int, entry: dict[str, float]) -> None:
+        if not all(math.isfinite(entry.get(name, 0.0)) for name in ("loss", "validation_loss")):
+            raise TrainingDivergedError(
+                f"the loss is no longer a number at step {step}; lower the learning rate"
+            )
+        done = step - (self.resumed_from or 0)
+        seconds_left = (time.monotonic() - self.started) / max(1, done) * (self.total_steps - step)
+        self._send(entry, seconds_left, replayed=False)
+
+    def replay(self, history: list[dict[str, float]]) -> None:
+        for entry in history:
+            self._send(entry, None, replayed=True)
+
+    def _send(self, entry: dict[str, float], seconds_left: float | None, replayed: bool) -> None:
+        self.on_event(
+            TrainingEvent(
+                step=int(entry["step"]),
+                total_steps=self.total_steps,
+                metrics={name: value for name, value in entry.items() if name not in ("step", "epoch")},
+                seconds_left=seconds_left,
+                resumed_from=self.resumed_from,
+                replayed=replayed,
+            )
+        )

@@ -1,0 +1,59 @@
+"""What a search may vary."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from llmops.finetuning.config import TrainingConfig
+
+LearningRate = Annotated[float, Field(gt=0)]
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class SearchSpace(BaseModel):
+    """Ranges and choices for the fields of a :class:`TrainingConfig` that matter most.
+
+    An empty list leaves a field as the training configuration has it.
+
+    >>> SearchSpace(batch_size=[8, 16], rank=[]).varied()
+    ['learning_rate', 'batch_size', 'epochs']
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    learning_rate: list[LearningRate] = Field(
+        default=[1e-3, 1e-2], description="Lowest and highest learning rate, searched on a log scale."
+    )
+    batch_size: list[PositiveInt] = Field(default=[16, 32], description="Batch sizes to choose from.")
+    epochs: list[Annotated[float, Field(gt=0)]] = Field(
+        default=[4, 6], description="Passes over the training split to choose from."
+    )
+    rank: list[PositiveInt] = Field(
+        default=[8, 16], description="LoRA ranks to choose from; left out for full fine-tuning."
+    )
+
+    @field_validator("learning_rate")
+    @classmethod
+    def _low_then_high(cls, bounds: list[float]) -> list[float]:
+        if bounds and (len(bounds) != 2 or bounds[0] > bounds[1]):
+            raise ValueError("give the lowest and the highest learning rate, in this order")
+        return bounds
+
+    def varied(self) -> list[str]:
+        """Names of the fields that the search varies."""
+        return [name for name in type(self).model_fields if getattr(self, name)]
+
+    def distributions(self, training: TrainingConfig) -> dict[str, Any]:
+        """The space as Optuna distributions, without the rank where there is no adapter to have one."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+        space: dict[str, Any] = {}
+        if self.learning_rate:
+            low, high = self.learning_rate
+            space["learning_rate"] = FloatDistribution(low, high, log=True)
+        for name in ("batch_size", "epochs"):
+            if choices := getattr(self, name):
+                space[name] = CategoricalDistribution(choices)
+        if self.rank and training.method != "full":
+            space["rank"] = CategoricalDistribution(self.rank)
+        return space

@@ -1,0 +1,6 @@
+"""The steps of the pipelines and the record each leaves: Prefect tasks, MLflow runs, artifacts."""
+
+from llmops.settings import apply_to_environment, settings
+
+# Prefect reads its settings when it is first imported, so ours must stand in the environment before.
+apply_to_environment(settings())

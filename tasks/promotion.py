@@ -1,0 +1,158 @@
+"""The aliases of a registered model: ``champion`` serves, ``previous`` is what it can be rolled back to.
+
+An alias moves in one write, after everything it points at is complete, so that it never names a half-written
+model. Each promotion leaves on the version what it replaced and why.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel
+
+from llmops.errors import InputError
+from llmops.evaluation import GateConfig, Verdict
+from tasks.registry import DIGEST_TAG, version_at
+
+if TYPE_CHECKING:
+    from tasks.results import ComparedWith
+
+CHAMPION = "champion"
+PREVIOUS = "previous"
+REPLACED_TAG = "llmops.replaced"
+REASON_TAG = "llmops.champion_because"
+
+
+class Decision(BaseModel):
+    """What the gate decided, and why in a sentence."""
+
+    passed: bool
+    verdict: Verdict
+    reason: str
+
+
+def decide(comparisons: "Sequence[ComparedWith]", gate: GateConfig) -> Decision:
+    """The promotion rule: better than the base on the primary metric, and not worse than the champion on every one.
+
+    Args:
+        comparisons: the candidate against its base, and against the champion where there is another one.
+        gate: names the primary metric, and says whether an undecided answer passes.
+    """
+    base, *champions = comparisons
+    primary = base.comparison.verdicts[gate.primary]
+    if primary.verdict != "better" and not (primary.verdict == "inconclusive" and gate.inconclusive_passes):
+        return Decision(passed=False, verdict=base.comparison.verdict, reason=primary.sentence)
+    for champion in champions:
+        if not champion.comparison.passed:
+            reason = f"Against {champion.model}: {champion.comparison.sentence}"
+            return Decision(passed=False, verdict=champion.comparison.verdict, reason=reason)
+    return Decision(passed=True, verdict=base.comparison.verdict, reason=primary.sentence)
+
+
+def other_champion(name: str, digest: str) -> list[str]:
+    """The champion as a model to compare with; none where there is none, or where it is the model of this digest."""
+    champion = version_at(name, CHAMPION)
+    if champion is None or champion.tags.get(DIGEST_TAG) == digest:
+        return []
+    return [f"models:/{name}@{CHAMPION}"]
+
+
+class Promotion(BaseModel):
+    """What became of the aliases; `passed` is what the gate said."""
+
+    passed: bool
+    status: Literal["promoted", "already champion", "not promoted"]
+    name: str
+    version: str
+    champion: str | None
+    reason: str
+
+    @property
+    def model_uri(self) -> str:
+        """Where the candidate is in the registry."""
+        return f"models:/{self.name}/{self.version}"
+
+    @property
+    def sentence(self) -> str:
+        """What became of the candidate, and why."""
+        champion = f"models:/{self.name}@{CHAMPION}"
+        if self.status == "promoted":
+            return f"Promoted: {champion} is now version {self.version}. {self.reason}"
+        if self.status == "already champion":
+            return f"Already champion: {champion} is this very model, version {self.version}. {self.reason}"
+        stays = f"{champion} stays version {self.champion}" if self.champion else "there is no champion"
+        return f"Not promoted: version {self.version} is registered, {stays}. {self.reason}"
+
+
+@task(name="promote", cache_policy=NO_CACHE)
+def promote(name: str, version: str, decision: Decision) -> Promotion:
+    """Give a version the alias ``champion`` if the gate passed; its predecessor keeps ``previous``."""
+    client = MlflowClient()
+    champion = version_at(name, CHAMPION)
+    current = str(champion.version) if champion else None
+    if current == version:
+        status = "already champion"
+    elif not decision.passed:
+        status = "not promoted"
+    else:
+        status = "promoted"
+        stamp = datetime.now(UTC).isoformat(timespec="seconds")
+        client.set_model_version_tag(name, version, REASON_TAG, f"{stamp}: {decision.reason}"[:4000])
+        if current is not None:
+            client.set_model_version_tag(name, version, REPLACED_TAG, current)
+            client.set_registered_model_alias(name, PREVIOUS, current)
+        client.set_registered_model_alias(name, CHAMPION, version)
+        current = version
+    return Promotion(
+        status=status,
+        name=name,
+        version=version,
+        champion=current,
+        reason=decision.reason,
+        passed=decision.passed,
+    )
+
+
+class Rollback(BaseModel):
+    """Which version gave the alias ``champion`` back to which."""
+
+    name: str
+    former: str
+    champion: str
+    previous: str | None
+
+
+@task(name="roll back", cache_policy=NO_CACHE)
+def roll_back(name: str) -> Rollback:
+    """Give ``champion`` back to the version that held it before; ``previous`` moves one further back.
+
+    Raises:
+        InputError: there is no such model, no champion, or nothing before it.
+    """
+    client = MlflowClient()
+    try:
+        client.get_registered_model(name)
+    except MlflowException as error:
+        known = ", ".join(model.name for model in client.search_registered_models()) or "none yet"
+        raise InputError(f"there is no registered model {name!r}; registered: {known}") from error
+    champion, previous = version_at(name, CHAMPION), version_at(name, PREVIOUS)
+    if champion is None:
+        raise InputError(f"{name} has no champion, so there is nothing to roll back")
+    # The store answers with numbers where its own types say text.
+    former, successor = str(champion.version), str(previous.version) if previous else None
+    if previous is None or successor is None or successor == former:
+        raise InputError(f"{name} has had no champion before version {former}")
+    stamp = datetime.now(UTC).isoformat(timespec="seconds")
+    client.set_model_version_tag(name, successor, REASON_TAG, f"{stamp}: rolled back from version {former}")
+    client.set_registered_model_alias(name, CHAMPION, successor)
+    before = previous.tags.get(REPLACED_TAG)
+    if before and before != former:
+        client.set_registered_model_alias(name, PREVIOUS, before)
+    else:
+        client.delete_registered_model_alias(name, PREVIOUS)
+        before = None
+    return Rollback(name=name, former=former, champion=successor, previous=before)

@@ -1,0 +1,206 @@
+"""What each flow returns: the object that ``--json`` prints, and the tables that a person reads."""
+
+from pydantic import BaseModel, computed_field
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from llmops.data import DatasetVersion, PreparationReport
+from llmops.evaluation import Comparison, Estimate
+from llmops.evaluation.measurement import find_metric
+from tasks.promotion import Promotion, Rollback
+
+COLOURS = {"better": "green", "not worse": "green", "worse": "red", "inconclusive": "yellow"}
+
+
+class FlowResult(BaseModel):
+    """What a flow returns; `exit_status` is what the command that ran it ends with."""
+
+    @property
+    def exit_status(self) -> int:
+        """0 done and every gate passed, 1 a gate failed."""
+        return 0
+
+
+class DatasetResult(FlowResult):
+    """A published dataset version and how it came about."""
+
+    dataset: str
+    version: DatasetVersion
+    report: PreparationReport
+    run_id: str
+
+    def __rich__(self) -> RenderableType:
+        table = Table(title=f"Dataset {self.dataset}", title_justify="left", show_header=False)
+        table.add_row("rows read", f"{self.report.read:,}")
+        for what in ("dropped_repeats", "leaked", "left_out", "bridging"):
+            if dropped := getattr(self.report, what):
+                table.add_row(f"dropped: {what.removeprefix('dropped_').replace('_', ' ')}", f"{dropped:,}")
+        for split, count in self.version.counts.items():
+            table.add_row(split, f"{count:,}")
+        table.add_row("inputs with several references", f"{self.report.several_references:,}")
+        table.add_row("digest", self.version.digest[:16])
+        return table
+
+
+class TrialResult(BaseModel):
+    """One training of a search."""
+
+    number: int
+    values: dict[str, float]
+    loss: float
+
+
+class SearchResult(FlowResult):
+    """A finished search: every trial, and the settings that won."""
+
+    dataset: str
+    best: dict[str, float]
+    trials: list[TrialResult]
+    reused: bool
+    run_id: str | None
+
+    def __rich__(self) -> RenderableType:
+        table = Table(title=f"Search on {self.dataset}", title_justify="left")
+        for heading in ("trial", *self.best, "validation loss"):
+            table.add_column(heading, justify="right")
+        for trial in sorted(self.trials, key=lambda one: one.loss):
+            cells = (
+                str(trial.number + 1),
+                *(f"{trial.values[name]:.3g}" for name in self.best),
+                f"{trial.loss:.4f}",
+            )
+            table.add_row(*cells, style="bold" if trial.values == self.best else "")
+        return table
+
+
+class Example(BaseModel):
+    """One held-out input with what was wanted and what each model answered."""
+
+    input: str
+    expected: str
+    baseline: str | None
+    output: str
+
+
+class ComparedWith(BaseModel):
+    """The candidate against one other model on the same inputs."""
+
+    model: str
+    metrics: dict[str, Estimate]
+    comparison: Comparison
+
+
+class EvaluationResult(FlowResult):
+    """A model's figures with their intervals, how it compares, and what became of it."""
+
+    dataset: str
+    split: str
+    model: str
+    model_uri: str
+    run_id: str
+    metrics: dict[str, Estimate]
+    comparisons: list[ComparedWith] = []
+    nearest_neighbour: dict[str, Estimate] = {}
+    examples: list[Example] = []
+    promotion: Promotion | None = None
+    open_with: list[str] = []
+
+    @computed_field
+    def baseline(self) -> dict[str, Estimate]:
+        """The first compared model's figures."""
+        return self.comparisons[0].metrics if self.comparisons else {}
+
+    @computed_field
+    def verdict(self) -> str | None:
+        """The gate's answer against the first compared model."""
+        return self.comparisons[0].comparison.verdict if self.comparisons else None
+
+    @computed_field
+    def verdicts(self) -> dict[str, str]:
+        """The same, metric by metric."""
+        if not self.comparisons:
+            return {}
+        return {name: one.verdict for name, one in self.comparisons[0].comparison.verdicts.items()}
+
+    @property
+    def headline(self) -> str:
+        """The result in a few words."""
+        if not self.comparisons:
+            return f"{self.model} on {self.dataset}"
+        return f"{self.model} against {self.comparisons[0].model} on {self.dataset}: {self.verdict}"
+
+    @property
+    def exit_status(self) -> int:
+        """0 where the candidate serves, or where no comparison failed."""
+        if self.promotion is not None:
+            return 0 if self.promotion.passed else 1
+        return 0 if all(one.comparison.passed for one in self.comparisons) else 1
+
+    def __rich__(self) -> RenderableType:
+        parts: list[RenderableType] = []
+        if self.examples:
+            parts += [examples_table(self.examples[:3]), ""]
+        parts.append(figures_table(self))
+        for one in self.comparisons:
+            colour = COLOURS[one.comparison.verdict]
+            parts.append(Text(f"Against {one.model}: {one.comparison.sentence}", colour))
+        if self.promotion is not None:
+            colour = "green" if self.promotion.passed else "red"
+            parts.append(Text(self.promotion.sentence, f"bold {colour}"))
+        if self.open_with:
+            parts += ["", "Look at it in the two UIs:", *(f"  {command}" for command in self.open_with)]
+        return Group(*parts)
+
+
+class RollbackResult(FlowResult):
+    """An alias that was given back."""
+
+    rollback: Rollback
+    model_uri: str
+    run_id: str
+
+    def __rich__(self) -> RenderableType:
+        done = self.rollback
+        return Text(f"{done.name}: version {done.champion} is champion again, version {done.former} no longer is.")
+
+
+def figures_table(result: EvaluationResult) -> Table:
+    """Every metric: the compared models, the baseline that copies, the candidate, and the verdict."""
+    table = Table(title=f"{result.dataset}, {result.split} split, 95 % intervals", title_justify="left")
+    table.add_column("metric")
+    for one in result.comparisons:
+        table.add_column(one.model, justify="right")
+    if result.nearest_neighbour:
+        table.add_column("copying the nearest\ntraining answer", justify="right", style="dim")
+    table.add_column(result.model, justify="right", style="bold")
+    if result.comparisons:
+        table.add_column(f"against {result.comparisons[0].model}")
+    for name, figure in result.metrics.items():
+        cells = [find_metric(name).label]
+        others = [one.metrics for one in result.comparisons]
+        others += [result.nearest_neighbour] if result.nearest_neighbour else []
+        cells += [with_interval(name, figures[name]) if name in figures else "" for figures in others]
+        cells.append(with_interval(name, figure))
+        verdict = result.verdicts.get(name)
+        table.add_row(*cells, f"[{COLOURS[verdict]}]{verdict}[/]" if verdict else "")
+    return table
+
+
+def with_interval(name: str, figure: Estimate) -> str:
+    """A figure with its 95 % interval; shares as percentages."""
+    scale = find_metric(name).scale
+    if scale == "share":
+        return f"{figure.value:.1%} [{figure.low:.1%}, {figure.high:.1%}]"
+    digits = 1 if scale == "hundred" or figure.value >= 100 else 3
+    return f"{figure.value:,.{digits}f} [{figure.low:,.{digits}f}, {figure.high:,.{digits}f}]"
+
+
+def examples_table(examples: list[Example]) -> Table:
+    """Held-out inputs beside what was wanted and what the models answered."""
+    table = Table(title="Held-out inputs, before and after", title_justify="left", show_lines=True)
+    for heading in ("input", "wanted", "before", "after"):
+        table.add_column(heading, overflow="fold", ratio=1)
+    for one in examples:
+        table.add_row(*(Text(text or "") for text in (one.input, one.expected, one.baseline, one.output)))
+    return table
