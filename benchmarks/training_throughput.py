@@ -63,9 +63,7 @@ def bare_loop(base: Path, config: TrainingConfig, steps: int) -> float:
     torch.manual_seed(config.seed)
     model = load_trainable(base, config).train()
     trained = [weights for weights in model.parameters() if weights.requires_grad]
-    optimizer = torch.optim.AdamW(
-        trained, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
+    optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
     schedule = get_cosine_schedule_with_warmup(optimizer, int(config.warmup_ratio * steps), steps)
     tokens = 0
     started = time.perf_counter()
@@ -80,9 +78,7 @@ def bare_loop(base: Path, config: TrainingConfig, steps: int) -> float:
     return tokens / (time.perf_counter() - started)
 
 
-def ours(
-    base: Path, config: TrainingConfig, folder: Path, on_event: Callable[[TrainingEvent], None]
-) -> float:
+def ours(base: Path, config: TrainingConfig, folder: Path, on_event: Callable[[TrainingEvent], None]) -> float:
     """Tokens per second of ``train``, from its first step to its last checkpoint."""
     return train(base, pairs(), [], config, folder, on_event).tokens_per_second
 
@@ -106,9 +102,7 @@ def ratio_of_pair(
     """(our speed, the bare loop's) in tokens per second; which goes first alternates."""
     import mlflow
 
-    config = TrainingConfig(
-        method=method, batch_size=BATCH_SIZE, max_steps=steps, learning_rate=2e-3, seed=number
-    )
+    config = TrainingConfig(method=method, batch_size=BATCH_SIZE, max_steps=steps, learning_rate=2e-3, seed=number)
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
     run_id = client.create_run("0").info.run_id
     training_folder = folder / f"{method}-{number}"
@@ -122,9 +116,7 @@ def ratio_of_pair(
 def main() -> None:
     """Print each ratio and the median for full fine-tuning and LoRA."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--quick", action="store_true", help="one short pair of each kind: does it still run?"
-    )
+    parser.add_argument("--quick", action="store_true", help="one short pair of each kind: does it still run?")
     quick = parser.parse_args().quick
     number_of_pairs, steps = (1, 10) if quick else (5, 80)
     with tempfile.TemporaryDirectory() as temporary:
@@ -141,9 +133,7 @@ def main() -> None:
                 speeds = f"{speed:,.0f} against {bare:,.0f} tokens/s"
                 print(f"{method} {number + 1}: {speeds}, ratio {ratios[-1]:.3f}", flush=True)
             median = statistics.median(ratios)
-            print(
-                f"{method}: median ratio {median:.3f} ({number_of_pairs} pairs of {steps} steps)", flush=True
-            )
+            print(f"{method}: median ratio {median:.3f} ({number_of_pairs} pairs of {steps} steps)", flush=True)
 
 
 if __name__ == "__main__":

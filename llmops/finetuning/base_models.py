@@ -140,9 +140,7 @@ def _model_version(spec: str) -> Any:
         return client.get_model_version_by_alias(name, alias)
     name, _, version = name.rpartition("/")
     if not name or not version.isdigit():
-        raise InputError(
-            f"base model {spec} names no version; write models:/NAME@ALIAS or models:/NAME/VERSION"
-        )
+        raise InputError(f"base model {spec} names no version; write models:/NAME@ALIAS or models:/NAME/VERSION")
     return client.get_model_version(name, version)
 
 
@@ -152,9 +150,7 @@ def _pick_transformers_folder(downloaded: Path, name: str, folder: Path) -> None
     weights = next((path.parent for path in configs if _has_weights(path.parent)), None)
     tokenizers = sorted(downloaded.rglob("tokenizer_config.json"), key=lambda path: len(path.parts))
     if weights is None or not tokenizers:
-        raise InputError(
-            f"base model {name} holds no transformers weights with a tokenizer; register full weights"
-        )
+        raise InputError(f"base model {name} holds no transformers weights with a tokenizer; register full weights")
     shutil.copytree(weights, folder)
     if tokenizers[0].parent != weights:
         shutil.copytree(tokenizers[0].parent, folder, dirs_exist_ok=True)

@@ -60,9 +60,7 @@ class CompletionTrainer(Trainer):  # type: ignore[misc]
             seed=config.seed,
         )
         self._logged_at, self._logged_tokens = self.started, 0
-        super().__init__(
-            model, arguments, train_dataset=training, eval_dataset=validation or None, callbacks=callbacks
-        )
+        super().__init__(model, arguments, train_dataset=training, eval_dataset=validation or None, callbacks=callbacks)
         self.remove_callback(PrinterCallback)
 
     def get_train_dataloader(self) -> DataLoader[Example]:
@@ -114,9 +112,7 @@ class _CompleteCheckpoints(TrainerCallback):  # type: ignore[misc]
         checkpoints.keep_newest(folder, KEPT_CHECKPOINTS, state.best_global_step)
 
 
-def training_arguments(
-    config: TrainingConfig, folder: Path, total_steps: int, validate: bool
-) -> TrainingArguments:
+def training_arguments(config: TrainingConfig, folder: Path, total_steps: int, validate: bool) -> TrainingArguments:
     """The Trainer's arguments for a run of ``total_steps`` whose checkpoints lie in ``folder``.
 
     With early stopping a checkpoint is taken at each evaluation, so that the best weights are always kept.
@@ -151,9 +147,7 @@ def training_arguments(
         disable_tqdm=True,
         report_to="none",
     )
-    arguments._n_gpu = min(
-        1, arguments.n_gpu
-    )  # one GPU: torch's DataParallel over several is slower than one
+    arguments._n_gpu = min(1, arguments.n_gpu)  # one GPU: torch's DataParallel over several is slower than one
     return arguments
 
 

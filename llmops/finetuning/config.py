@@ -18,9 +18,7 @@ class TrainingConfig(BaseModel):
         default="lora",
         description="All weights, low-rank adapters, or adapters on a base quantised to 4 bits.",
     )
-    epochs: float = Field(
-        default=3.0, gt=0, description="Passes over the training examples; may be a fraction."
-    )
+    epochs: float = Field(default=3.0, gt=0, description="Passes over the training examples; may be a fraction.")
     max_steps: int | None = Field(default=None, ge=1, description="Stop after this many steps instead.")
     learning_rate: float = Field(default=2e-4, gt=0, description="Peak learning rate of AdamW.")
     schedule: Literal["cosine", "linear", "constant"] = Field(
@@ -31,13 +29,9 @@ class TrainingConfig(BaseModel):
     batch_size: int = Field(default=16, ge=1, description="Examples in one forward pass.")
     gradient_accumulation: int = Field(default=1, ge=1, description="Forward passes in one step.")
     rank: int = Field(default=16, ge=1, description="Rank of the adapters.")
-    alpha: int | None = Field(
-        default=None, ge=1, description="Scale of the adapters; twice the rank when unset."
-    )
+    alpha: int | None = Field(default=None, ge=1, description="Scale of the adapters; twice the rank when unset.")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout inside the adapters.")
-    max_length: int = Field(
-        default=512, ge=8, description="Longest example in tokens, as far as the model goes."
-    )
+    max_length: int = Field(default=512, ge=8, description="Longest example in tokens, as far as the model goes.")
     early_stopping_patience: int | None = Field(
         default=None, ge=1, description="Stop after this many evaluations without a lower validation loss."
     )

@@ -41,9 +41,7 @@ class TrainingEvent(BaseModel):
 class Progress:
     """Turns entries of the Trainer's log into events, with an estimate of the time left."""
 
-    def __init__(
-        self, total_steps: int, resumed_from: int | None, on_event: Callable[[TrainingEvent], None]
-    ) -> None:
+    def __init__(self, total_steps: int, resumed_from: int | None, on_event: Callable[[TrainingEvent], None]) -> None:
         self.total_steps = total_steps
         self.resumed_from = resumed_from
         self.on_event = on_event
@@ -51,9 +49,7 @@ class Progress:
 
     def log(self, step: int, entry: dict[str, float]) -> None:
         if not all(math.isfinite(entry.get(name, 0.0)) for name in ("loss", "validation_loss")):
-            raise TrainingDivergedError(
-                f"the loss is no longer a number at step {step}; lower the learning rate"
-            )
+            raise TrainingDivergedError(f"the loss is no longer a number at step {step}; lower the learning rate")
         done = step - (self.resumed_from or 0)
         seconds_left = (time.monotonic() - self.started) / max(1, done) * (self.total_steps - step)
         self._send(entry, seconds_left, replayed=False)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmops.digests import content_digest
+from llmops.digests import code_digest, content_digest
 from llmops.finetuning.config import ScratchRecipe
 from llmops.llm.quiet import silence_transformers
 
@@ -20,10 +20,9 @@ CHAT_TEMPLATE = (
 
 
 def scratch_digest(recipe: ScratchRecipe, texts: Sequence[str]) -> str:
-    """What the model is made from: sizes, seed, template, and the texts of the tokenizer."""
-    return content_digest(
-        {"recipe": recipe.model_dump(), "template": CHAT_TEMPLATE, "texts": content_digest(list(texts))}
-    )
+    """What the model is made from: sizes and seed, the texts of the tokenizer, and this code."""
+    code = code_digest("llmops.finetuning.scratch")
+    return content_digest({"recipe": recipe.model_dump(), "texts": content_digest(list(texts)), "code": code})
 
 
 def build_scratch(folder: Path, recipe: ScratchRecipe, texts: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field
 
 from llmops.digests import code_digest, content_digest
+from llmops.finetuning.copying_heads import set_copying_heads
 from llmops.finetuning.tiny_corpus import Document, documents
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '" + ASSISTANT + "' }}{% endif %}"
 )
-GW,GO,GQ=2.5,12.0,3.0
-IGNORED = -100  # the label that transformers and torch leave out of the loss
 
 
 class TinyRecipe(BaseModel, frozen=True):
@@ -40,11 +39,11 @@ class TinyRecipe(BaseModel, frozen=True):
     heads: int = Field(default=4, ge=1)
     feed_forward: int = Field(default=384, ge=16, description="Width inside the feed-forward blocks.")
     positions: int = Field(default=512, ge=32, description="Longest sequence, in tokens.")
-    steps: int = Field(default=250, ge=1)
-    batch_tokens: int = Field(default=4096, ge=64, description="Tokens a step, padding included.")
-    learning_rate: float = Field(default=4e-3, gt=0, description="Peak; linear warm-up, then cosine to a twentieth.")
-    prompt_weight: float = Field(default=0.3, ge=0, le=1, description="Weight of a user token in the loss.")
-    initial_scale: float = Field(default=0.02, gt=0, description="Standard deviation of the random weights.")
+    steps: int = Field(default=420, ge=1)
+    batch_tokens: int = Field(default=1536, ge=64, description="Tokens a step, padding included.")
+    learning_rate: float = Field(default=3e-3, gt=0, description="Peak; linear warm-up, then cosine to a twentieth.")
+    prompt_weight: float = Field(default=0.1, ge=0, le=1, description="Weight of a user token in the loss.")
+    initial_scale: float = Field(default=0.05, gt=0, description="Standard deviation of the random weights.")
     seed: int = 0
 
 
@@ -54,7 +53,7 @@ def tiny_digest(recipe: TinyRecipe) -> str:
     >>> tiny_digest(TinyRecipe()) == tiny_digest(TinyRecipe(seed=1))
     False
     """
-    modules = ("tiny", "tiny_corpus", "tiny_words")
+    modules = ("tiny", "tiny_corpus", "tiny_words", "copying_heads")
     code = code_digest(*(f"llmops.finetuning.{module}" for module in modules))
     return content_digest({"recipe": recipe.model_dump(), "code": code})
 
@@ -76,9 +75,11 @@ def build_tiny(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = LlamaForCausalLM(llama_config(recipe, tokenizer))
-        _start_with_copying(model)
+        set_copying_heads(model)
     model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.05)
+    optimizer = torch.optim.AdamW(
+        _parameter_groups(model, recipe.learning_rate), betas=(0.9, 0.98), weight_decay=0.05
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share_of_peak(step, recipe.steps))
     for step, (tokens, weights) in enumerate(islice(_batches(tokenizer, recipe), recipe.steps), start=1):
         logits = model(input_ids=tokens[:, :-1], use_cache=False).logits
@@ -89,7 +90,7 @@ def build_tiny(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        rate = schedule.get_last_lr()[0]
+        rate = schedule.get_last_lr()[-1]
         optimizer.step()
         schedule.step()
         if on_progress is not None:
@@ -122,45 +123,13 @@ def llama_config(recipe: TinyRecipe, tokenizer: "PreTrainedTokenizerFast") -> An
     )
 
 
-def _start_with_copying(model: Any) -> None:
-    """Set the weights of two heads so that the model can copy before it has learnt anything.
-
-    A head of the first layer looks at the token before, and one of the second finds where the present token stood
-    before and hands on what followed: the induction circuit of Olsson et al. 2022 (arXiv:2209.11895). Random weights
-    take longer to form it than the whole of this training, and without it nothing is ever copied from a message.
-    """
-    import torch
-
-    config = model.config
-    size, width = config.hidden_size // config.num_attention_heads, config.hidden_size
-    first, second = (model.model.layers[index].self_attn for index in (0, 1))
-    pairs, scale = size // 2, config.initializer_range
-    with torch.no_grad():
-        # What a block adds must not drown the embeddings that the circuit reads.
-        for layer in model.model.layers:
-            layer.self_attn.o_proj.weight *= 0.2
-            layer.mlp.down_proj.weight *= 0.2
-        subspaces = torch.linalg.qr(torch.randn(width, width))[0].split(size)
-        for head in range(2):
-            rows = slice(head * size, (head + 1) * size)
-            read, write = subspaces[2 * head], subspaces[2 * head + 1]
-            # Rotary embedding turns pair f of query and key by angle x position; a query constantly ahead by one
-            # angle scores highest one position back. Fast pairs tell neighbours apart.
-            angle = config.rope_parameters["rope_theta"] ** (-torch.arange(4) / pairs)
-            for each in (first.q_proj, first.k_proj):
-                each.weight[rows] *= 0.1
-            start = head * size
-            first.k_proj.bias[start : start + 4] = 6.0
-            first.q_proj.bias[start : start + 4] = 6.0 * torch.cos(angle)
-            first.q_proj.bias[start + pairs : start + pairs + 4] = -6.0 * torch.sin(angle)
-            first.v_proj.weight[rows] = read
-            first.o_proj.weight[:, rows] = GW * scale * write.T
-            # Slow pairs hardly turn over a message's length: there query and key meet by content alone.
-            slow = torch.cat([torch.arange(pairs // 2, pairs), torch.arange(pairs // 2, pairs) + pairs])
-            second.q_proj.weight[start + slow] = GQ * read[slow]
-            second.k_proj.weight[start + slow] = GQ * write[slow]
-            second.v_proj.weight[rows] = read
-            second.o_proj.weight[:, rows] = GO * scale * read.T
+def _parameter_groups(model: Any, learning_rate: float) -> list[dict[str, Any]]:
+    """The copying heads and the embeddings they compare move slowly, or the first steps would undo them."""
+    slow_names = ("layers.0.self_attn", "layers.1.self_attn", "embed_tokens")
+    groups: dict[bool, list[Any]] = {True: [], False: []}
+    for name, parameter in model.named_parameters():
+        groups[any(part in name for part in slow_names)].append(parameter)
+    return [{"params": groups[True], "lr": 0.3 * learning_rate}, {"params": groups[False], "lr": learning_rate}]
 
 
 def _train_tokenizer(recipe: TinyRecipe) -> "PreTrainedTokenizerFast":

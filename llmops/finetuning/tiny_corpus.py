@@ -27,17 +27,17 @@ class Message(NamedTuple):
     details: dict[str, str | None]
 
 
-# What a detail may be called when somebody asks for it. `none` words follow the form of the record.
-DETAIL_NAMES = {
-    "thing": ["thing", "item", "article", "object"],
-    "number": ["number", "no", "code", "id"],
-    "day": ["day", "when", "weekday"],
-    "city": ["city", "place", "town", "where"],
-    "person": ["person", "name", "who"],
-    "money": ["money", "price", "amount", "cost"],
-    "colour": ["colour"],
-    "subject": ["subject", "topic", "about"],
-    "hurry": ["hurry", "soon", "urgent"],
+# What a detail may be called when somebody asks for it, and how often it is asked for.
+DETAIL_NAMES: dict[str, tuple[list[str], float]] = {
+    "thing": (["thing", "item", "article"], 6),
+    "number": (["number", "code"], 5),
+    "subject": (["subject", "topic"], 6),
+    "hurry": (["hurry", "soon"], 4),
+    "day": (["day", "when"], 1),
+    "city": (["city", "place"], 1),
+    "person": (["person", "name"], 1),
+    "money": (["money", "price"], 1),
+    "colour": (["colour"], 0.5),
 }
 NUMBER_CARRIERS = """The number is {number}.|No. {number}.|It is number {number}.|({number})|Code {number}.|{number} is on the slip.
 My note says {number}.|{number}|Reference: {number}.|See {number}.|the paper shows {number}|Look under {number}.|It stands under {number}.
@@ -123,53 +123,44 @@ def _reply(chance: random.Random) -> Document:
     return Document(message.text, " ".join(chance.sample(fitting, 2)))
 
 
-def _as_json(record: dict[str, str | None]) -> str:
-    return json.dumps(record)
+Record = dict[str, str | None]
 
 
-def _as_lines(record: dict[str, str | None]) -> str:
-    return "\n".join(f"{name}: {value or 'none'}" for name, value in record.items())
+def _written(record: Record, frame: str, separator: str, missing: str) -> str:
+    return separator.join(frame.format(name=name, value=value or missing) for name, value in record.items())
 
 
-def _as_pairs(record: dict[str, str | None]) -> str:
-    return "; ".join(f"{name}={value or '-'}" for name, value in record.items())
-
-
-def _as_tags(record: dict[str, str | None]) -> str:
-    return "".join(f"<{name}>{value or ''}</{name}>" for name, value in record.items())
-
-
-def _as_cells(record: dict[str, str | None]) -> str:
-    return " | ".join(value or "-" for value in record.values())
-
-
-FORMS: dict[str, Callable[[dict[str, str | None]], str]] = {
-    "JSON": _as_json,
-    "lines": _as_lines,
-    "pairs": _as_pairs,
-    "tags": _as_tags,
-    "a row": _as_cells,
+# Each form with how often it is asked for. Where a value follows a space, its tokens are those of running text.
+FORMS: dict[str, tuple[Callable[[Record], str], float]] = {
+    "lines": (lambda record: _written(record, "{name}: {value}", "\n", "none"), 4),
+    "pairs": (lambda record: _written(record, "{name} = {value}", "; ", "none"), 3),
+    "a sentence": (lambda record: _written(record, "{name} is {value}", ", ", "unknown") + ".", 2),
+    "JSON": (json.dumps, 1),
 }
+
+
+def _kind(chance: random.Random) -> str:
+    return chance.choices(list(DETAIL_NAMES), [often for _, often in DETAIL_NAMES.values()])[0]
 
 
 def _record(chance: random.Random) -> Document:
     """A message and an instruction to note some of its details in a given form."""
     message = make_message(chance)
-    kinds = chance.sample(list(DETAIL_NAMES), chance.choice([1, 2, 3, 3, 4, 4, 5]))
-    record = {chance.choice(DETAIL_NAMES[kind]): message.details[kind] for kind in kinds}
-    form = chance.choices(list(FORMS), [5, 2, 2, 1, 1])[0]
+    kinds = dict.fromkeys(_kind(chance) for _ in range(chance.randint(1, 7)))
+    record = {chance.choice(DETAIL_NAMES[kind][0]): message.details[kind] for kind in kinds}
+    form = chance.choices(list(FORMS), [often for _, often in FORMS.values()])[0]
     asked = f"{', '.join(record)} as {form}"
     user = chance.choice(
         [f"{asked}: {message.text}", f"{message.text} Note {asked}.", f"{message.text}\n{asked}", f"{asked}\n{message.text}"]
     )
-    return Document(user, FORMS[form](record))
+    return Document(user, FORMS[form][0](record))
 
 
 def _question(chance: random.Random) -> Document:
     """A message and a question about one of its details."""
     message = make_message(chance)
-    kind = chance.choice(list(DETAIL_NAMES))
-    name = chance.choice(DETAIL_NAMES[kind])
+    kind = _kind(chance)
+    name = chance.choice(DETAIL_NAMES[kind][0])
     question = chance.choice([f"Which {name}?", f"What {name} is it?", f"{name}?"])
     user = f"{question} {message.text}" if chance.random() < 0.5 else f"{message.text} {question}"
     return Document(user, message.details[kind] or "none")
@@ -196,9 +187,9 @@ def _look_up(chance: random.Random) -> Document:
 
 
 _MIXTURE: list[tuple[Callable[[random.Random], Document], float]] = [
-    (_reply, 0.15),
-    (_record, 0.55),
+    (_reply, 0.10),
+    (_record, 0.65),
     (_question, 0.15),
-    (_repeat, 0.10),
-    (_look_up, 0.05),
+    (_repeat, 0.07),
+    (_look_up, 0.03),
 ]

@@ -40,25 +40,25 @@ the tracking number is missing|the delivery is late again|the {thing} never turn
 the parcel was dispatched late|the {thing} has not been shipped|somebody else signed for the parcel|we are still waiting for the {thing}
 the {thing} was not in the box|the warehouse has not sent the {thing}|the courier lost the {thing}"""),
         "wishes": _phrases("""track the parcel|ship the {thing} again|find the package|deliver the {thing}|send it to our new address|ask the courier
-leave the {thing} with a neighbour|bring the parcel on another day|tell me when the {thing} will arrive|pick up the parcel at the shop
-hold the package at the depot|say where the {thing} is|stop the van|hurry up with the shipping|know the delivery date"""),
+leave the {thing} with a neighbour|bring the parcel on another day|say when the {thing} will arrive|pick up the parcel at the shop
+hold the package at the depot|say where the {thing} is|call the van back|hurry up with the shipping|know the delivery date"""),
     },
     "repairs": {
-        "states": _phrases("""the {thing} is broken|the {thing} has a crack|the {thing} does not work|the {thing} stopped working|smoke came out of the {thing}
-the handle came off|the {thing} is faulty|the {thing} leaks|the {thing} arrived damaged|there is a hole in the {thing}|a leg of the {thing} broke
+        "states": _phrases("""the {thing} is broken|the {thing} has a crack|the {thing} does not work|the {thing} stopped working|the {thing} gave off smoke
+the handle came off|the {thing} is faulty|the {thing} leaks|the {thing} came damaged|there is a hole in the {thing}|a leg of the {thing} broke
 the cable is torn|the {thing} makes a strange noise|the {thing} is scratched|the button is stuck|the screen stays black
 the {thing} fell to pieces|the {thing} turns itself off|the battery is dead|the {thing} gets too hot|a screw is missing
-the {thing} is bent|there is a dent in the {thing}|the zip is torn|the {thing} shows an error|the {thing} has a fault|there are stains on the {thing}"""),
+the {thing} is bent|there is a dent in the {thing}|its zip tore|the {thing} shows an error|the {thing} has a fault|there are stains on the {thing}"""),
         "wishes": _phrases("""repair the {thing}|mend the {thing}|fix the {thing}|look at the fault|send a spare part|check the cable|call a technician
 use the guarantee|have the {thing} repaired|ask about the warranty|unplug the {thing}|put the {thing} together again|find out what is wrong"""),
     },
     "returns": {
         "states": _phrases("""the {thing} is going back|we do not want the {thing}|I changed my mind about the {thing}|the money has not come back
 the {thing} was returned unused|I do not need the {thing} any more|we already have one|the refund is missing|they refused to take the {thing} back
-the {thing} is still sealed|I am not happy with the {thing}|the repayment is late|only part of the money came back
-the {thing} was a present I cannot keep|I sent the {thing} back|it was cheaper somewhere else"""),
+the {thing} is still sealed|I am not happy with the {thing}|the repayment is late|some of the money has not been repaid
+the {thing} was a present I cannot keep|I have sent the {thing} back|it was cheaper somewhere else"""),
         "wishes": _phrases("""return the {thing}|send the {thing} back|give the {thing} back|get my money back|have the money refunded|pay me back
-take the {thing} back|refund the price|bring the {thing} back to the shop|get a refund|collect the {thing} and pay the money to my account
+take the {thing} back|refund the price|bring the {thing} back to the shop|get a refund|collect the {thing} and repay it
 print the return label|withdraw from the purchase|repay the full price"""),
     },
     "sizes and colours": {
@@ -66,9 +66,9 @@ print the return label|withdraw from the purchase|repay the full price"""),
 it is the wrong colour|the {thing} does not fit|I wanted the {colour} one|the {thing} is too long|the {thing} is too wide
 they gave me the wrong {thing}|I chose the {colour} one, not the {colour} one|it is the wrong model|it is the left one, not the right one
 a medium is too tight|the sleeves are too short|I picked the wrong type"""),
-        "wishes": _phrases("""swap the {thing}|swap it for a larger size|take a smaller one|exchange the {thing}|change it for the {colour} one
-replace it with the right one|try one size up|trade it for another model|have it in another colour|get the correct {thing}
-exchange it for the {colour} {thing}|change the size"""),
+        "wishes": _phrases("""swap the {thing}|get a larger size instead|take a smaller one|exchange the {thing}|change it for the {colour} one
+replace the {thing} by the right one|try one size up|trade it for another model|have it in another colour|get the correct {thing}
+exchange this for the {colour} {thing}|change the size"""),
     },
     "bills": {
         "states": _phrases("""the bill is wrong|the invoice has not come|I was charged twice|the payment failed|the discount is missing|the price was too high
@@ -76,7 +76,7 @@ the card was charged {money}|the receipt is lost|the voucher did not work|the fe
 the statement shows {money}|the account is empty|the bill was paid long ago|the amount is not right|the code took nothing off
 a reminder came for a paid bill|the coupon was not counted"""),
         "wishes": _phrases("""send an invoice|correct the bill|pay by card|check the payment|see the receipt|explain the charge|write the company on the invoice
-pay in parts|use a voucher|take off the discount|stop the charges|change the payment method|look at the account|download the bill"""),
+pay in parts|use a voucher|take off the discount|stop the charges|change the payment method|look at the account|open the bill as a file"""),
     },
     "facts": {
         "states": _phrases("""I wonder how heavy the {thing} is|we cannot decide on a {thing}|the manual does not say it|I am thinking about a {thing}
@@ -84,7 +84,7 @@ we would like to know more|I have a question about the {thing}|I read about the 
         "wishes": _phrases("""know how big the {thing} is|learn what the {thing} is made of|hear whether the {thing} is in stock|know how to clean the {thing}
 find the manual|know how much the {thing} weighs|hear which one is better|know if the {thing} is suitable for children
 know how long the {thing} lasts|ask whether there is a {thing} in {colour}|see the measurements|know which tools it needs
-find out how loud the {thing} is|ask where the {thing} is made"""),
+find out how loud the {thing} is|ask who made the {thing}"""),
     },
     "travel": {
         "states": _phrases("""the train to {city} is full|we missed the plane|the hotel has no room|the ticket is for the wrong day|the bus left early|our flight goes on {day}
@@ -173,4 +173,13 @@ thousand through throw ticket till time tired together tomorrow tone top total t
 trust try turn type under understand unit until urgent use usual valley value various version very view village visit voice voucher wait walk wall
 want war warm warranty wash waste water way weak wear weather week weight well west what wheel when where whether which while white who whole why wide wild
 will win wind window winter wire wish with without woman wonder wood word work world worry worth write wrong year yellow yes yesterday young
+abroad according accounting added adults afraid afternoon allowed anybody anything apart available badly bare batteries became beginner bigger birthday
+booked books boy brand breaks builders burnt burst but buying cabin centimetres charging collapsed comes confirmation contact costume court credit customs
+darker days difference disappointed display dropped due ends everything exactly expected expenses express extra finally fits five following found given
+giving gone got grown had half handed happened happens holiday hours husband included instalments insurance its kept knows later lawyer leaking leather
+leaving lighter link looked lying manage material meant mine minutes mixed moment moved needing neighbours nine nuts older online onto opened ordered original packed
+packing passes pattern payments pays percent photos pictures plastic plug postage prefer react really reasons recommend refuse rely replacement replied
+runs sale satisfied screws seam seen sending seven seventy ships shock shops shorter shown shuts single sitting sleeve sold sparks speaking split started
+status stayed strap sum supposed swapped switched taken takes telephone ten thirty three threw tonight transfer tried twenty unopened unpacked unpaid
+used using usually valid wants waterproof website wedding weekend whatever whom withdrawal within wondering wooden worked works worn wrapped wrote years yet yours
 """.split()

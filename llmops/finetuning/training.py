@@ -183,9 +183,7 @@ def _claim(folder: Path, base: Path, train: Pairs, validation: Pairs, config: Tr
     if not claim.is_file():
         _write(claim, ours)
     elif claim.read_text() != ours:
-        raise InputError(
-            f"{folder} holds a training with other data or settings; remove it or name another folder"
-        )
+        raise InputError(f"{folder} holds a training with other data or settings; remove it or name another folder")
 
 
 def _sample(pairs: Pairs) -> list[tuple[str, str]]:
@@ -217,9 +215,7 @@ def _finish(
     last = checkpoints.complete_checkpoints(folder / "checkpoints")[-1]
     state = checkpoints.state_of(last)
     best_step = state["best_global_step"] or state["global_step"]
-    log = [
-        {name: value for name, value in entry.items() if name != "epoch"} for entry in state["log_history"]
-    ]
+    log = [{name: value for name, value in entry.items() if name != "epoch"} for entry in state["log_history"]]
     _publish(last.with_name(f"{checkpoints.PREFIX}{best_step}"), tokenizer, folder / "model")
     result = TrainingResult(
         folder=folder,

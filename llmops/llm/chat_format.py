@@ -50,9 +50,7 @@ def ensure_chat_template(tokenizer: Any) -> None:
         InputError: the tokenizer has no end-of-sequence token, so that an answer could never end.
     """
     if tokenizer.eos_token_id is None:
-        raise InputError(
-            f"the tokenizer of {tokenizer.name_or_path} has no end-of-sequence token; add one to it"
-        )
+        raise InputError(f"the tokenizer of {tokenizer.name_or_path} has no end-of-sequence token; add one to it")
     if tokenizer.chat_template is None:
         tokenizer.chat_template = DEFAULT_CHAT_TEMPLATE
     if tokenizer.pad_token_id is None:
@@ -82,9 +80,7 @@ def encode_completions(tokenizer: Any, completions: Sequence[str]) -> list[list[
     return [ids + end for ids in _encode(tokenizer, completions)]
 
 
-def encode_example(
-    tokenizer: Any, prompt: str, expected: str, max_length: int
-) -> tuple[list[int], list[int]] | None:
+def encode_example(tokenizer: Any, prompt: str, expected: str, max_length: int) -> tuple[list[int], list[int]] | None:
     """The (input ids, labels) of one example; None where its completion alone exceeds ``max_length``."""
     examples = encode_examples(tokenizer, [(prompt, expected)], max_length).examples
     return examples[0] if examples else None

@@ -116,8 +116,7 @@ class LocalModel:
             width = max(len(prompts[index]) for index in batch)
             padding = [width - len(prompts[index]) for index in batch]
             ids = [
-                [self.tokenizer.pad_token_id] * pad + prompts[index]
-                for pad, index in zip(padding, batch, strict=True)
+                [self.tokenizer.pad_token_id] * pad + prompts[index] for pad, index in zip(padding, batch, strict=True)
             ]
             mask = [[0] * pad + [1] * (width - pad) for pad in padding]
             with torch.inference_mode():
@@ -146,8 +145,7 @@ class LocalModel:
         import torch
 
         completions = [
-            ids[: self.positions - 1]
-            for ids in encode_completions(self.tokenizer, [text for _, text in pairs])
+            ids[: self.positions - 1] for ids in encode_completions(self.tokenizer, [text for _, text in pairs])
         ]
         prompts = [
             ids[-(self.positions - len(completion)) :]

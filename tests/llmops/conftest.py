@@ -35,9 +35,7 @@ def toy_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def half_trained(
-    toy_base: Path, pairs: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def half_trained(toy_base: Path, pairs: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy model after a few epochs of the small task: it answers, and not always right."""
     from llmops.finetuning import TrainingConfig, train
 

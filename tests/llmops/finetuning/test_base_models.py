@@ -82,15 +82,11 @@ def test_folder_is_used_where_it_is(toy_base: Path, tmp_path: Path) -> None:
 def test_folder_that_lacks_something_is_refused(toy_base: Path, tmp_path: Path, lacking: str) -> None:
     folder = tmp_path / "base"
     shutil.copytree(toy_base, folder, ignore=shutil.ignore_patterns(f"{lacking}*"))
-    with pytest.raises(
-        InputError, match=lacking.split(".")[0] if lacking != "model.safetensors" else "weights"
-    ):
+    with pytest.raises(InputError, match=lacking.split(".")[0] if lacking != "model.safetensors" else "weights"):
         resolve_base_model(str(folder), models_dir=tmp_path)
 
 
-def test_model_that_the_hub_does_not_give_is_one_clear_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_model_that_the_hub_does_not_give_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
     from huggingface_hub.errors import LocalEntryNotFoundError
 

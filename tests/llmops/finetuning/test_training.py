@@ -85,9 +85,7 @@ def test_events_cover_the_run(trained: Any) -> None:
     assert [{"step": event.step, **event.metrics} for event in events] == result.log
 
 
-def test_finished_folder_holds_a_model_and_is_not_trained_again(
-    trained: Any, toy_base: Path, pairs: Pairs
-) -> None:
+def test_finished_folder_holds_a_model_and_is_not_trained_again(trained: Any, toy_base: Path, pairs: Pairs) -> None:
     result, _ = trained
     names = {path.name for path in result.model_path.iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= names
@@ -223,9 +221,7 @@ def test_qlora_trains_adapters_on_a_quantised_base(toy_base: Path, pairs: Pairs,
     config = TrainingConfig(method="qlora", max_steps=30, learning_rate=1e-2, batch_size=16)
     result = train(toy_base, pairs[:180], pairs[180:], config, tmp_path)
     assert result.trainable_parameters < result.parameters
-    before, after = (
-        [s.nll for s in LocalModel.load(p).score(pairs[180:])] for p in (toy_base, result.model_path)
-    )
+    before, after = ([s.nll for s in LocalModel.load(p).score(pairs[180:])] for p in (toy_base, result.model_path))
     assert sum(after) < 0.9 * sum(before)
 
 

@@ -64,8 +64,7 @@ def test_end_of_turn_of_a_chatml_template_is_part_of_the_completion(tokenizer: A
 
 def test_template_that_does_not_continue_its_prompt_still_ends_the_sequence(tokenizer: Any) -> None:
     tokenizer.chat_template = (
-        "{% for m in messages %}{{ m['content'] }}{% endfor %}"
-        "{% if add_generation_prompt %}<think>{% endif %}"
+        "{% for m in messages %}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}<think>{% endif %}"
     )
     assert tokenizer.decode(encode_completions(tokenizer, ["read"])[0]) == "read<|end|>"
 

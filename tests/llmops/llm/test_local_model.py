@@ -24,9 +24,7 @@ def test_answers_do_not_depend_on_the_batch(model: LocalModel, pairs: list[tuple
     assert len(set(alone)) > 5
 
 
-def test_greedy_answer_is_that_of_step_by_step_argmax(
-    model: LocalModel, pairs: list[tuple[str, str]]
-) -> None:
+def test_greedy_answer_is_that_of_step_by_step_argmax(model: LocalModel, pairs: list[tuple[str, str]]) -> None:
     import torch
 
     ids = encode_prompt(model.tokenizer, pairs[0][0])
@@ -75,9 +73,7 @@ def test_prompt_too_long_for_the_model_is_cut_on_the_left(model: LocalModel) -> 
     assert model.generate(["Ann can run " * 99], 8) == model.generate(["Ann can run " * 98], 8)
 
 
-def test_score_agrees_with_the_loss_transformers_computes(
-    model: LocalModel, pairs: list[tuple[str, str]]
-) -> None:
+def test_score_agrees_with_the_loss_transformers_computes(model: LocalModel, pairs: list[tuple[str, str]]) -> None:
     import torch
 
     scores = model.score(pairs[:9], batch_size=4)

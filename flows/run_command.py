@@ -1,0 +1,208 @@
+"""`llmops run FLOW …`: one flow, here and now, from its options to its result and exit status."""
+
+import asyncio
+import importlib
+import inspect
+import json
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+import psutil
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from flows.catalogue import FlowFile, find_flow, find_flows
+from flows.flow_options import FlowCommand
+from flows.flow_parameters import parameter_values, read_config
+from flows.private_server import PrivateServer
+from flows.running_servers import use_prefect, use_servers
+from flows.terminal import Terminal, log_file
+from llmops.errors import InputError, LlmopsError
+from llmops.settings import settings
+from tasks.crash_recovery import forget_own_record, note_flow_run, note_server, recover_from_crashes
+from tasks.progress import Stage, show_stages, stage
+from tasks.progress_artifacts import flush_progress_artifacts
+from tasks.terminal_stages import TerminalStages
+
+INTERRUPTED = 130
+TERMINATED = 143
+UNEXPECTED = 70
+FLUSH_SECONDS = 10.0
+
+OF_THE_COMMAND = (
+    click.Option(["--config"], metavar="FILE", help="YAML file with one section a flow; options win over it."),
+    click.Option(["--json"], is_flag=True, help="Print the result as one JSON object, the last line of output."),
+    click.Option(["--verbose"], is_flag=True, help="Show what the libraries below log and warn about."),
+)
+
+
+def run_command(arguments: Sequence[str], package: str = "flows") -> int:
+    """Run a flow of a package as the command line says, and return the command's exit status.
+
+    Args:
+        arguments: the flow's name and its options.
+        package: package whose files are the flows.
+    """
+    name, *options = arguments
+    terminal = Terminal(json="--json" in options, verbose="--verbose" in options)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        flow_file = find_flow(find_flows(package), name)
+        if "--help" in options:
+            return _print_help(flow_file)
+        return _run(flow_file, options, package, terminal)
+    except LlmopsError as error:
+        terminal.error(str(error))
+        return error.exit_status
+    except click.UsageError as error:
+        terminal.error(f"{error.format_message()} (llmops run {name} --help lists the options)")
+        return InputError.exit_status
+    except KeyboardInterrupt:
+        terminal.say("Interrupted.")
+        return INTERRUPTED
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else UNEXPECTED
+    except BaseException as error:  # noqa: BLE001  whatever it is, a person gets one line and a script a status
+        return _report_unexpected(error, terminal)
+
+
+def _run(flow_file: FlowFile, options: list[str], package: str, terminal: Terminal) -> int:
+    home = settings().require_home()
+    terminal.quiet_the_libraries(log_file(home, flow_file.name))
+    show_stages(TerminalStages(terminal.err))
+    with ExitStack() as at_the_end:
+        with stage("Starting") as line:
+            first_time = not (home / "prefect" / "prefect.db").exists()
+            line.update(0, None, "setting up the databases, this once" if first_time else "")
+            server = _start_server(at_the_end) if use_servers(settings()) else None
+            flow = _load(flow_file)
+            arguments = _arguments(flow_file, flow, options, package)
+            _get_ready(server, line)
+        outcome = _call(flow, arguments, at_the_end)
+    return _show(outcome, terminal)
+
+
+def _start_server(at_the_end: ExitStack) -> PrivateServer:
+    """Start our own Prefect server, before the imports that take as long as it does."""
+    (settings().home / "prefect").mkdir(exist_ok=True)
+    server = PrivateServer(log_file(settings().home, "prefect-server"))
+    at_the_end.callback(server.stop)
+    note_server(server.pid)
+    at_the_end.callback(forget_own_record)
+    use_prefect(server.api_url, private=True)
+    return server
+
+
+def _load(flow_file: FlowFile) -> Any:
+    return getattr(importlib.import_module(flow_file.module), flow_file.function)
+
+
+def _command(flow_file: FlowFile, flow: Any) -> FlowCommand:
+    text = inspect.getdoc(flow.fn) or ""
+    about = text.partition("\nArgs:")[0].partition("\n\nRaises:")[0]
+    return FlowCommand(f"llmops run {flow_file.name}", dict(flow.parameters), about, OF_THE_COMMAND)
+
+
+def _arguments(flow_file: FlowFile, flow: Any, options: list[str], package: str) -> dict[str, Any]:
+    command = _command(flow_file, flow)
+    with command.make_context(command.name, list(options)) as context:
+        file = context.params["config"]
+        config = read_config(Path(file), flow_file.name, find_flows(package)) if file else None
+        return parameter_values(flow.fn, dict(flow.parameters), command.typed_values(context), config)
+
+
+def _get_ready(server: PrivateServer | None, line: Stage) -> None:
+    """Wait for the Prefect server and bring MLflow's store up to date, both at once, then clean up after crashes."""
+    store = threading.Thread(target=_open_mlflow_store, daemon=True)
+    store.start()
+    if server is not None:
+        server.wait_until_ready()
+    store.join()
+    found = recover_from_crashes()
+    if found:
+        line.finish(found.sentence)
+
+
+def _open_mlflow_store() -> None:
+    """Touch MLflow's store once: a new SQLite file takes seconds to set up."""
+    from mlflow import MlflowClient
+
+    MlflowClient().search_experiments(max_results=1)
+
+
+class _Outcome:
+    def __init__(self, result: Any, setup_s: float, run_s: float) -> None:
+        self.result = result
+        self.timing = {"setup_s": round(setup_s, 3), "run_s": round(run_s, 3)}
+
+
+def _call(flow: Any, arguments: Mapping[str, Any], at_the_end: ExitStack) -> _Outcome:
+    began: list[float] = []
+
+    def on_running(_flow: Any, flow_run: Any, _state: Any) -> None:
+        began.append(time.time())
+        note_flow_run(flow_run.id)
+
+    watched = flow.with_options(on_running=[on_running, *flow.on_running_hooks])
+    at_the_end.callback(_flush, started=began)
+    called = time.time()
+    result = watched(**arguments)
+    if inspect.isawaitable(result):
+        result = asyncio.run(_awaited(result))
+    start = began[0] if began else called
+    return _Outcome(result, start - psutil.Process().create_time(), time.time() - start)
+
+
+async def _awaited(result: Any) -> Any:
+    return await result
+
+
+def _flush(started: list[float]) -> None:
+    """Have everything written that is on its way to Prefect's server: progress, logs, events, task runs."""
+    flush_progress_artifacts()
+    if started:
+        from flows.prefect_records import wait_for_records
+        from tasks.crash_recovery import own_flow_runs
+
+        wait_for_records(own_flow_runs(), FLUSH_SECONDS)
+
+
+def _show(outcome: _Outcome, terminal: Terminal) -> int:
+    result = outcome.result
+    status = getattr(result, "exit_status", 0)
+    if hasattr(result, "__rich__") or hasattr(result, "__rich_console__"):
+        terminal.out.print(result)
+    elif result is not None:
+        terminal.out.print(str(result), markup=False)
+    if terminal.json:
+        text = result.model_dump_json() if isinstance(result, BaseModel) else to_json({"result": result}, fallback=str)
+        terminal.print_json(json.dumps({**json.loads(text), "timing": outcome.timing}))
+    return int(status)
+
+
+def _print_help(flow_file: FlowFile) -> int:
+    command = _command(flow_file, _load(flow_file))
+    with click.Context(command, info_name=command.name, max_content_width=110) as context:
+        click.echo(command.get_help(context))
+    return 0
+
+
+def _report_unexpected(error: BaseException, terminal: Terminal) -> int:
+    traceback.print_exception(error, file=sys.stderr)
+    sys.stderr.flush()
+    where = f" (the full traceback is in {terminal.log})" if terminal.log else ""
+    terminal.error(f"{type(error).__name__}: {error}{where}")
+    return UNEXPECTED
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(TERMINATED)

@@ -1,0 +1,290 @@
+"""What every live process has under way, so that the next command can close what a killed one left open.
+
+`<home>/processes/<pid>.json` names the Prefect server, flow runs and MLflow runs of one process. A process that
+ends removes its record; one that was killed cannot, and the next command finds it, sees that the process is
+dead, and closes all of it. Safe with any number of commands at once on one home.
+"""
+
+import atexit
+import os
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import psutil
+from filelock import FileLock
+from pydantic import BaseModel, ValidationError
+
+from llmops.settings import settings
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+# What a record may have open; anything else is already closed.
+OPEN_STATES = ("RUNNING", "PENDING", "SCHEDULED", "CANCELLING")
+
+
+class ProcessIdentity(BaseModel, frozen=True):
+    """A process for certain: the system gives numbers out again, but not with the same time of creation."""
+
+    pid: int
+    create_time: float
+
+    @classmethod
+    def of(cls, pid: int) -> "ProcessIdentity | None":
+        """The process that has this number now, if any."""
+        try:
+            return cls(pid=pid, create_time=psutil.Process(pid).create_time())
+        except psutil.NoSuchProcess:
+            return None
+
+    def alive(self) -> bool:
+        """Whether it still runs; a zombie does not."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.create_time) < 0.01
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+class ProcessRecord(BaseModel):
+    """What one process has under way."""
+
+    owner: ProcessIdentity
+    server: ProcessIdentity | None = None
+    flow_run_ids: list[UUID] = []
+    mlflow_run_ids: list[str] = []
+
+
+@dataclass
+class Recovered:
+    """What was found open after processes that died, and closed."""
+
+    processes: list[int] = field(default_factory=list)
+    servers: int = 0
+    mlflow_runs: int = 0
+    flow_runs: int = 0
+    task_runs: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.servers or self.mlflow_runs or self.flow_runs or self.task_runs)
+
+    @property
+    def sentence(self) -> str:
+        """What was found, in one line."""
+        counted = [
+            (self.servers, "a server that was left running", "{} servers that were left running"),
+            (self.flow_runs, "a flow run", "{} flow runs"),
+            (self.task_runs, "a task run", "{} task runs"),
+            (self.mlflow_runs, "an MLflow run", "{} MLflow runs"),
+        ]
+        what = [one if number == 1 else many.format(number) for number, one, many in counted if number]
+        listed = " and ".join([", ".join(what[:-1]), what[-1]] if len(what) > 1 else what)
+        who = "an earlier process" if len(self.processes) == 1 else f"{len(self.processes)} earlier processes"
+        pids = ", ".join(map(str, self.processes))
+        return f"Cleaned up after {who} that died ({pids}): closed {listed}."
+
+
+_lock = threading.RLock()
+_mine: ProcessRecord | None = None
+
+
+def note_server(pid: int) -> None:
+    """Record a server of this process's own, to be stopped by the next command should this one be killed."""
+    with _lock:
+        _own_record().server = ProcessIdentity.of(pid)
+        _write_own()
+
+
+def note_flow_run(flow_run_id: UUID | str) -> None:
+    """Record a Prefect flow run that this process runs."""
+    with _lock:
+        record = _own_record()
+        if (known := UUID(str(flow_run_id))) not in record.flow_run_ids:
+            record.flow_run_ids.append(known)
+            _write_own()
+
+
+def note_mlflow_run(run_id: str) -> None:
+    """Record an MLflow run that this process writes."""
+    with _lock:
+        record = _own_record()
+        if run_id not in record.mlflow_run_ids:
+            record.mlflow_run_ids.append(run_id)
+            _write_own()
+
+
+def own_flow_runs() -> list[UUID]:
+    """The flow runs that this process has noted."""
+    with _lock:
+        return list(_own_record().flow_run_ids)
+
+
+def forget_own_record() -> None:
+    """Remove this process's record: it ends in order and leaves nothing open."""
+    global _mine
+    with _lock:
+        if _mine is not None and _mine.owner.pid == os.getpid():
+            _record_file(_mine.owner).unlink(missing_ok=True)
+        _mine = None
+
+
+def recover_from_crashes() -> Recovered:
+    """Close all that processes which died left open on this home; needs Prefect's API and the MLflow store.
+
+    Orphaned servers are stopped, MLflow runs set to KILLED, flow runs with their subflows and task runs to
+    Crashed. What another live process has taken up again is left alone.
+    """
+    found = Recovered()
+    folder = _folder()
+    if not folder.is_dir():
+        return found
+    with FileLock(folder / ".lock"):
+        dead, live = [], []
+        for file in sorted(folder.glob("*.json")):
+            record = _read(file)
+            if record is None:
+                continue
+            (live if record.owner.alive() else dead).append(record)
+        taken = {run_id for record in live for run_id in record.mlflow_run_ids}
+        for record in dead:
+            before = (found.servers, found.mlflow_runs, found.flow_runs, found.task_runs)
+            found.servers += _stop_server(record.server)
+            found.mlflow_runs += _close_mlflow_runs(set(record.mlflow_run_ids) - taken)
+            if record.flow_run_ids:
+                flow_runs, task_runs = _close_prefect_runs(record)
+                found.flow_runs += flow_runs
+                found.task_runs += task_runs
+            if before != (found.servers, found.mlflow_runs, found.flow_runs, found.task_runs):
+                found.processes.append(record.owner.pid)
+            _record_file(record.owner).unlink(missing_ok=True)
+    return found
+
+
+def _folder() -> Path:
+    return settings().home / "processes"
+
+
+def _record_file(owner: ProcessIdentity) -> Path:
+    # The time of creation keeps a new process from overwriting the record of a dead one with its number.
+    return _folder() / f"{owner.pid}-{int(owner.create_time * 100)}.json"
+
+
+def _own_record() -> ProcessRecord:
+    global _mine
+    # A forked child inherits its parent's record and must not write to it.
+    if _mine is None or _mine.owner.pid != os.getpid():
+        owner = ProcessIdentity.of(os.getpid())
+        assert owner is not None
+        _mine = ProcessRecord(owner=owner)
+        atexit.register(forget_own_record)
+    return _mine
+
+
+def _write_own() -> None:
+    record = _own_record()
+    file = _record_file(record.owner)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(".draft")
+    draft.write_text(record.model_dump_json())
+    draft.replace(file)
+
+
+def _read(file: Path) -> ProcessRecord | None:
+    try:
+        return ProcessRecord.model_validate_json(file.read_text())
+    except FileNotFoundError:  # its process ended meanwhile
+        return None
+    except ValidationError:  # of another version of this program: nothing to be learnt from it
+        file.unlink(missing_ok=True)
+        return None
+
+
+def _stop_server(server: ProcessIdentity | None) -> int:
+    if server is None or not server.alive():
+        return 0
+    process = psutil.Process(server.pid)
+    process.terminate()
+    try:
+        process.wait(timeout=5)
+    except psutil.TimeoutExpired:
+        process.kill()
+        process.wait(timeout=5)
+    return 1
+
+
+def _close_mlflow_runs(run_ids: Iterable[str]) -> int:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient()
+    closed = 0
+    for run_id in run_ids:
+        try:
+            if client.get_run(run_id).info.status not in ("RUNNING", "SCHEDULED"):
+                continue
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            continue
+        client.set_terminated(run_id, "KILLED")
+        closed += 1
+    return closed
+
+
+def _close_prefect_runs(record: ProcessRecord) -> tuple[int, int]:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterId,
+        FlowRunFilterParentFlowRunId,
+        TaskRunFilter,
+        TaskRunFilterFlowRunId,
+    )
+    from prefect.states import Crashed
+
+    state = Crashed(message=f"The process {record.owner.pid} that ran it died.")
+    flow_runs = task_runs = 0
+    with get_client(sync_client=True) as client:
+        family = _all_flow_runs(client, FlowRunFilter(id=FlowRunFilterId(any_=record.flow_run_ids)))
+        generation = family
+        while generation:
+            parents = FlowRunFilterParentFlowRunId(any_=[run.id for run in generation])
+            known = {run.id for run in family}
+            children = _all_flow_runs(client, FlowRunFilter(parent_flow_run_id=parents))
+            generation = [run for run in children if run.id not in known]
+            family += generation
+        # Task runs before their flow run, and subflows before their parents.
+        for run in reversed(family):
+            open_tasks = client.read_task_runs(
+                task_run_filter=TaskRunFilter(
+                    flow_run_id=TaskRunFilterFlowRunId(any_=[run.id]), state=_open_task_states()
+                )
+            )
+            for task in open_tasks:
+                client.set_task_run_state(task.id, state, force=True)
+                task_runs += 1
+            if run.state_type is not None and run.state_type.value in OPEN_STATES:
+                client.set_flow_run_state(run.id, state, force=True)
+                flow_runs += 1
+    return flow_runs, task_runs
+
+
+def _all_flow_runs(client: "SyncPrefectClient", which: Any) -> list[Any]:
+    page, found = 200, []
+    while True:
+        read = client.read_flow_runs(flow_run_filter=which, limit=page, offset=len(found))
+        found += read
+        if len(read) < page:
+            return found
+
+
+def _open_task_states() -> Any:
+    from prefect.client.schemas.filters import TaskRunFilterState, TaskRunFilterStateType
+    from prefect.client.schemas.objects import StateType
+
+    return TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType(name) for name in OPEN_STATES]))

@@ -1,0 +1,100 @@
+"""Aliases: who is champion, what can be gone back to, and what the rule asks."""
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from llmops.errors import InputError
+from llmops.evaluation import GateConfig, compare, measure
+from tasks.promotion import Decision, decide, promote, roll_back
+from tasks.registry import version_at
+from tasks.results import ComparedWith
+
+PASSED = Decision(passed=True, verdict="better", reason="it is better")
+FAILED = Decision(passed=False, verdict="worse", reason="it is worse")
+
+
+@pytest.fixture
+def versions(home: Path) -> list[str]:
+    """Three registered versions of a model, none with an alias."""
+    client = MlflowClient()
+    client.create_registered_model("m")
+    return [str(client.create_model_version("m", f"file://{home}/{n}").version) for n in range(3)]
+
+
+def champion() -> str | None:
+    found = version_at("m", "champion")
+    return str(found.version) if found else None
+
+
+def previous() -> str | None:
+    found = version_at("m", "previous")
+    return str(found.version) if found else None
+
+
+def test_the_first_that_passes_becomes_champion(versions: list[str]) -> None:
+    assert promote.fn("m", versions[0], PASSED).status == "promoted"
+    assert (champion(), previous()) == (versions[0], None)
+
+
+def test_one_that_fails_changes_nothing(versions: list[str]) -> None:
+    promote.fn("m", versions[0], PASSED)
+    done = promote.fn("m", versions[1], FAILED)
+    assert (done.status, done.passed, done.champion) == ("not promoted", False, versions[0])
+    assert (champion(), previous()) == (versions[0], None)
+
+
+def test_the_same_again_is_already_champion(versions: list[str]) -> None:
+    promote.fn("m", versions[0], PASSED)
+    promote.fn("m", versions[1], PASSED)
+    assert promote.fn("m", versions[1], PASSED).status == "already champion"
+    assert (champion(), previous()) == (versions[1], versions[0])
+
+
+def test_rolling_back_goes_back_step_by_step(versions: list[str]) -> None:
+    for version in versions:
+        promote.fn("m", version, PASSED)
+    first = roll_back.fn("m")
+    assert (first.former, first.champion, first.previous) == (versions[2], versions[1], versions[0])
+    assert (champion(), previous()) == (versions[1], versions[0])
+    assert roll_back.fn("m").previous is None
+    assert (champion(), previous()) == (versions[0], None)
+    with pytest.raises(InputError, match="no champion before version"):
+        roll_back.fn("m")
+
+
+def test_a_model_without_champion_or_without_name_cannot_be_rolled_back(versions: list[str]) -> None:
+    with pytest.raises(InputError, match="no champion"):
+        roll_back.fn("m")
+    with pytest.raises(InputError, match="no registered model 'n'; registered: m"):
+        roll_back.fn("n")
+
+
+def compared(ours: int, theirs: int) -> ComparedWith:
+    """A candidate right on the first `ours` of 200 inputs against a model right on the first `theirs`."""
+    references = [["yes"]] * 200
+    sides = [
+        measure(["yes"] * right + ["no"] * (200 - right), references, names=["exact_match"]) for right in (ours, theirs)
+    ]
+    return ComparedWith(model="other", metrics={}, comparison=compare(*sides, GATE))
+
+
+GATE = GateConfig(margins={"exact_match": 0.05})
+
+
+@pytest.mark.parametrize(
+    ("base", "champions", "passed"),
+    [
+        (compared(150, 20), [], True),
+        (compared(150, 150), [], False),  # not better than its base
+        (compared(20, 150), [], False),
+        (compared(150, 20), [compared(150, 150)], True),  # not worse than the champion
+        (compared(150, 20), [compared(150, 190)], False),
+        (compared(150, 20), [compared(190, 150)], True),
+    ],
+)
+def test_the_promotion_rule(base: ComparedWith, champions: list[ComparedWith], passed: bool) -> None:
+    decision = decide([base, *champions], GATE)
+    assert decision.passed is passed
+    assert decision.reason
