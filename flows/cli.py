@@ -83,9 +83,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 @app.command("list")
 def list_command(what: Listed, json: AsJson = False) -> None:
     """List the flows, datasets, registered models or runs."""
-    from flows.listings import show_listing
+    from flows.listings import list_things
 
-    show_listing(what.value, None, json=json)
+    list_things(what.value, json=json)
 
 
 @app.command("show")
@@ -97,9 +97,9 @@ def show_command(
     json: AsJson = False,
 ) -> None:
     """Show one dataset version, model or run in full."""
-    from flows.listings import show_listing
+    from flows.listings import show_thing
 
-    show_listing(what.value, name, json=json)
+    show_thing(what.value, name, json=json)
 
 
 def _explain_run() -> None:

@@ -4,6 +4,7 @@ from prefect import flow
 
 from llmops.evaluation import GateConfig
 from llmops.evaluation.config import EvaluationConfig
+from tasks.base_models import model_label
 from tasks.datasets import dataset_store, held_out_inputs, training_pairs
 from tasks.evaluation import (
     assess,
@@ -44,7 +45,7 @@ def evaluate(
         record_evaluation(run.run_id, candidate, held)
         others = []
         for spec in baseline or []:
-            with tracked_run(f"baseline {spec}", experiment=version.name, tags={"model": spec}) as child:
+            with tracked_run(f"baseline {model_label(spec)}", experiment=version.name, tags={"model": spec}) as child:
                 log_dataset(child.run_id, version, "evaluation")
                 others.append(assess(spec, held, evaluation))
                 record_evaluation(child.run_id, others[-1], held)

@@ -50,7 +50,7 @@ def fine_tune(
         pairs = training_pairs(version)
         base = prepare_base_model(base_model, pairs.texts, scratch)
         job = job_for(base, version, training)
-        trained = train_model("Fine-tune", job, base, pairs, training, version.name)
+        trained = train_model("Training", job, base, pairs, training, version.name)
         weights = merged_weights(trained, base, training)
 
         baselines = [str(base.path), *other_champion(name, job.digest)]

@@ -1,26 +1,22 @@
 """A Prefect server of one command's own: started early, out of sight, and gone when the command is.
 
 The command opens the listening socket itself and hands it down, so there is no race for the port, and a request
-that comes before the server is ready simply waits. The server runs in a session of its own (Ctrl-C does not reach
-it), writes to a log file, and stops by itself soon after its command has died, even by kill -9.
+that comes before the server is ready simply waits for its answer.
 """
 
-import os
 import socket
-import subprocess
 import sys
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
+from flows.supervised import Supervised
 from llmops.errors import ServiceError
 
 STARTUP_SECONDS = 120
-STOP_SECONDS = 15
 
-# No pages, and no catalogue of block types (they would be registered anew for each command).
-SERVER_ENVIRONMENT = {
+# No pages, and no catalogue of block types, which nothing here uses and each new database would wait for.
+ENVIRONMENT = {
     "PREFECT_UI_ENABLED": "0",
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
     "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
@@ -33,25 +29,15 @@ class PrivateServer:
     """The server of this process; it is starting from the moment this object is made."""
 
     def __init__(self, log: Path) -> None:
-        self.log = log
-        with socket.socket() as listening, log.open("ab") as output:
+        with socket.socket() as listening:
             listening.bind(("127.0.0.1", 0))
             listening.listen(128)
             self.api_url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "flows.private_server", str(listening.fileno()), str(os.getpid())],
-                env={**os.environ, **SERVER_ENVIRONMENT},
-                pass_fds=[listening.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
+            number = listening.fileno()
+            self._child = Supervised(
+                "Prefect server", "flows.private_server", [str(number)], log, ENVIRONMENT, pass_fds=[number]
             )
-
-    @property
-    def pid(self) -> int:
-        """The server's process."""
-        return self._process.pid
+        self.pid = self._child.pid
 
     def wait_until_ready(self) -> None:
         """Wait until it answers.
@@ -63,41 +49,28 @@ class PrivateServer:
 
         until = time.monotonic() + STARTUP_SECONDS
         while time.monotonic() < until:
-            if self._process.poll() is not None:
-                raise ServiceError(f"the Prefect server ended while it started; its log is {self.log}")
+            if self._child.status is not None:
+                raise ServiceError(f"the Prefect server ended while it started; its log is {self._child.log}")
             with suppress(httpx.TransportError):
-                # The connection is accepted at once and answered when the server is ready.
+                # The connection is taken at once and answered when the server is ready.
                 if httpx.get(f"{self.api_url}/health", timeout=10.0).is_success:
                     return
             time.sleep(0.02)
-        raise ServiceError(f"the Prefect server did not start within {STARTUP_SECONDS} s; its log is {self.log}")
+        raise ServiceError(f"the Prefect server did not start within {STARTUP_SECONDS} s; see {self._child.log}")
 
     def stop(self) -> None:
-        """Stop it; what it had to write is written first."""
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        """Stop it; what it has to write is written first."""
+        self._child.stop()
 
 
-def serve(listening: socket.socket, parent: int) -> None:
-    """Serve Prefect's API on a socket until SIGTERM, or until the parent process is gone."""
+def serve(listening: socket.socket) -> None:
+    """Serve Prefect's API on a socket until SIGTERM."""
     import uvicorn
 
-    config = uvicorn.Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on")
-    server = uvicorn.Server(config)
-    threading.Thread(target=_stop_with_parent, args=(server, parent), daemon=True).start()
-    server.run(sockets=[listening])
-
-
-def _stop_with_parent(server: "object", parent: int) -> None:
-    # Nothing to inherit and no signal to lose: an orphan is given a new parent.
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    server.should_exit = True  # type: ignore[attr-defined]
+    application = "prefect.server.api.server:create_app"
+    config = uvicorn.Config(application, factory=True, log_level="error", lifespan="on")
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])), parent=int(sys.argv[2]))
+    serve(socket.socket(fileno=int(sys.argv[1])))

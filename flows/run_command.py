@@ -10,10 +10,10 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import click
 import psutil
@@ -87,6 +87,8 @@ def _run(flow_file: FlowFile, options: list[str], package: str, terminal: Termin
             flow = _load(flow_file)
             arguments = _arguments(flow_file, flow, options, package)
             _get_ready(server, line)
+        if server is not None:
+            at_the_end.enter_context(_without_heartbeats())
         outcome = _call(flow, arguments, at_the_end)
     return _show(outcome, terminal)
 
@@ -124,12 +126,20 @@ def _get_ready(server: PrivateServer | None, line: Stage) -> None:
     """Wait for the Prefect server and bring MLflow's store up to date, both at once, then clean up after crashes."""
     store = threading.Thread(target=_open_mlflow_store, daemon=True)
     store.start()
+    importlib.import_module("prefect.task_engine")  # needed in a moment; there is time for it now
     if server is not None:
         server.wait_until_ready()
     store.join()
     found = recover_from_crashes()
     if found:
         line.finish(found.sentence)
+
+
+def _without_heartbeats() -> AbstractContextManager[None]:
+    """Nobody watches the heartbeats on a private server, and stopping them costs each flow up to a second."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    return cast("AbstractContextManager[None]", temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
 
 
 def _open_mlflow_store() -> None:

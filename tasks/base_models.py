@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import task_run
 
 from llmops.errors import InputError
 from llmops.finetuning import ResolvedBase, ScratchRecipe, TrainingConfig, resolve_base_model
@@ -12,7 +13,11 @@ from llmops.settings import settings
 from tasks.progress import stage
 
 
-@task(name="base model", task_run_name="base model {spec}", cache_policy=NO_CACHE)
+@task(
+    name="base model",
+    task_run_name=lambda: f"base model {model_label(task_run.get_parameters()['spec'])}",
+    cache_policy=NO_CACHE,
+)
 def prepare_base_model(spec: str, texts: Sequence[str], scratch: ScratchRecipe) -> ResolvedBase:
     """The folder of a base model; `texts` feed the tokenizer of one made from scratch."""
     with stage(f"Base model {model_label(spec)}") as line:

@@ -55,7 +55,7 @@ class ProcessRecord(BaseModel):
     """What one process has under way."""
 
     owner: ProcessIdentity
-    server: ProcessIdentity | None = None
+    servers: list[ProcessIdentity] = []
     flow_run_ids: list[UUID] = []
     mlflow_run_ids: list[str] = []
 
@@ -96,8 +96,10 @@ _mine: ProcessRecord | None = None
 def note_server(pid: int) -> None:
     """Record a server of this process's own, to be stopped by the next command should this one be killed."""
     with _lock:
-        _own_record().server = ProcessIdentity.of(pid)
-        _write_own()
+        identity = ProcessIdentity.of(pid)
+        if identity is not None:
+            _own_record().servers.append(identity)
+            _write_own()
 
 
 def note_flow_run(flow_run_id: UUID | str) -> None:
@@ -153,7 +155,7 @@ def recover_from_crashes() -> Recovered:
         taken = {run_id for record in live for run_id in record.mlflow_run_ids}
         for record in dead:
             before = (found.servers, found.mlflow_runs, found.flow_runs, found.task_runs)
-            found.servers += _stop_server(record.server)
+            found.servers += sum(map(_stop_server, record.servers))
             found.mlflow_runs += _close_mlflow_runs(set(record.mlflow_run_ids) - taken)
             if record.flow_run_ids:
                 flow_runs, task_runs = _close_prefect_runs(record)
@@ -204,8 +206,8 @@ def _read(file: Path) -> ProcessRecord | None:
         return None
 
 
-def _stop_server(server: ProcessIdentity | None) -> int:
-    if server is None or not server.alive():
+def _stop_server(server: ProcessIdentity) -> int:
+    if not server.alive():
         return 0
     process = psutil.Process(server.pid)
     process.terminate()
@@ -236,46 +238,78 @@ def _close_mlflow_runs(run_ids: Iterable[str]) -> int:
     return closed
 
 
-def _close_prefect_runs(record: ProcessRecord) -> tuple[int, int]:
+def close_orphaned_pool_runs(work_pool: str) -> int:
+    """Set the flow runs of a work pool whose process on this machine is gone to Crashed, and return their number.
+
+    For the moment at which no worker of the pool runs.
+    """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import (
         FlowRunFilter,
-        FlowRunFilterId,
-        FlowRunFilterParentFlowRunId,
-        TaskRunFilter,
-        TaskRunFilterFlowRunId,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+        WorkPoolFilter,
+        WorkPoolFilterName,
     )
+    from prefect.client.schemas.objects import StateType
+
+    begun = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=begun))),
+            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[work_pool])),
+            limit=200,
+        )
+        orphans = [run.id for run in runs if not _infrastructure_alive(run.infrastructure_pid)]
+        return _close_family(client, orphans, "Its worker was stopped.")[0] if orphans else 0
+
+
+def _infrastructure_alive(infrastructure_pid: str | None) -> bool:
+    number = (infrastructure_pid or "").rpartition(":")[2]
+    if not number.isdecimal():
+        return False
+    try:
+        return any("prefect" in argument for argument in psutil.Process(int(number)).cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
+
+
+def _close_prefect_runs(record: ProcessRecord) -> tuple[int, int]:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return _close_family(client, record.flow_run_ids, f"The process {record.owner.pid} that ran it died.")
+
+
+def _close_family(client: "SyncPrefectClient", flow_run_ids: list[UUID], why: str) -> tuple[int, int]:
+    """Set flow runs, their subflows and all their task runs to Crashed, as far as they are open; how many were."""
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, FlowRunFilterParentFlowRunId
     from prefect.states import Crashed
 
-    state = Crashed(message=f"The process {record.owner.pid} that ran it died.")
+    state = Crashed(message=why)
     flow_runs = task_runs = 0
-    with get_client(sync_client=True) as client:
-        family = _all_flow_runs(client, FlowRunFilter(id=FlowRunFilterId(any_=record.flow_run_ids)))
-        generation = family
-        while generation:
-            parents = FlowRunFilterParentFlowRunId(any_=[run.id for run in generation])
-            known = {run.id for run in family}
-            children = _all_flow_runs(client, FlowRunFilter(parent_flow_run_id=parents))
-            generation = [run for run in children if run.id not in known]
-            family += generation
-        # Task runs before their flow run, and subflows before their parents.
-        for run in reversed(family):
-            open_tasks = client.read_task_runs(
-                task_run_filter=TaskRunFilter(
-                    flow_run_id=TaskRunFilterFlowRunId(any_=[run.id]), state=_open_task_states()
-                )
-            )
-            for task in open_tasks:
-                client.set_task_run_state(task.id, state, force=True)
-                task_runs += 1
-            if run.state_type is not None and run.state_type.value in OPEN_STATES:
-                client.set_flow_run_state(run.id, state, force=True)
-                flow_runs += 1
+    family = _all_flow_runs(client, FlowRunFilter(id=FlowRunFilterId(any_=flow_run_ids)))
+    generation = family
+    while generation:
+        parents = FlowRunFilterParentFlowRunId(any_=[run.id for run in generation])
+        known = {run.id for run in family}
+        children = _all_flow_runs(client, FlowRunFilter(parent_flow_run_id=parents))
+        generation = [run for run in children if run.id not in known]
+        family = family + generation
+    # Task runs before their flow run, and subflows before their parents.
+    for run in reversed(family):
+        for task_id in _open_task_runs(client, run.id):
+            client.set_task_run_state(task_id, state, force=True)
+            task_runs += 1
+        if run.state_type is not None and run.state_type.value in OPEN_STATES:
+            client.set_flow_run_state(run.id, state, force=True)
+            flow_runs += 1
     return flow_runs, task_runs
 
 
 def _all_flow_runs(client: "SyncPrefectClient", which: Any) -> list[Any]:
-    page, found = 200, []
+    page: int = 200
+    found: list[Any] = []
     while True:
         read = client.read_flow_runs(flow_run_filter=which, limit=page, offset=len(found))
         found += read
@@ -283,8 +317,27 @@ def _all_flow_runs(client: "SyncPrefectClient", which: Any) -> list[Any]:
             return found
 
 
-def _open_task_states() -> Any:
-    from prefect.client.schemas.filters import TaskRunFilterState, TaskRunFilterStateType
+def _open_task_runs(client: "SyncPrefectClient", flow_run_id: UUID) -> list[UUID]:
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterId,
+        TaskRunFilter,
+        TaskRunFilterState,
+        TaskRunFilterStateType,
+    )
     from prefect.client.schemas.objects import StateType
 
-    return TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType(name) for name in OPEN_STATES]))
+    states = TaskRunFilterStateType(any_=[StateType(name) for name in OPEN_STATES])
+    of_the_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+    page: int = 200
+    found: list[UUID] = []
+    while True:
+        read = client.read_task_runs(
+            flow_run_filter=of_the_run,
+            task_run_filter=TaskRunFilter(state=TaskRunFilterState(type=states)),
+            limit=page,
+            offset=len(found),
+        )
+        found += [task.id for task in read]
+        if len(read) < page:
+            return found

@@ -8,6 +8,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import task_run
 
 from llmops.digests import content_digest
 from llmops.evaluation import (
@@ -44,7 +45,11 @@ class Assessed:
     seconds: float
 
 
-@task(name="assess", task_run_name="assess {spec}", cache_policy=NO_CACHE)
+@task(
+    name="assess",
+    task_run_name=lambda: f"assess {model_label(task_run.get_parameters()['spec'])}",
+    cache_policy=NO_CACHE,
+)
 def assess(spec: str, held: HeldOut, config: EvaluationConfig) -> Assessed:
     """Generate an answer to every input and score every reference with one model, and measure both."""
     started = time.monotonic()

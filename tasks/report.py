@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from llmops.evaluation import Estimate
 from llmops.evaluation.measurement import find_metric
-from tasks.results import EvaluationResult, with_interval
+from tasks.results import EvaluationResult, label_of, with_interval
 
 STYLE = """<meta charset="utf-8"><style>
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -79,7 +79,7 @@ def figures_markdown(result: EvaluationResult) -> str:
     rows = []
     for name in result.metrics:
         cells = [with_interval(name, figures[name]) if name in figures else "" for figures in columns.values()]
-        rows.append([find_metric(name).label, *cells, result.verdicts.get(name, "")])
+        rows.append([label_of(name), *cells, result.verdicts.get(name, "")])
     return markdown_table(["metric", *columns, "verdict"], rows)
 
 

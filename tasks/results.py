@@ -1,6 +1,7 @@
 """What each flow returns: the object that ``--json`` prints, and the tables that a person reads."""
 
 from pydantic import BaseModel, computed_field
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -167,33 +168,43 @@ class RollbackResult(FlowResult):
 
 def figures_table(result: EvaluationResult) -> Table:
     """Every metric: the compared models, the baseline that copies, the candidate, and the verdict."""
-    table = Table(title=f"{result.dataset}, {result.split} split, 95 % intervals", title_justify="left")
+    table = Table(
+        title=f"{result.dataset}, {result.split} split, with 95 % intervals",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("metric")
     for one in result.comparisons:
         table.add_column(one.model, justify="right")
     if result.nearest_neighbour:
-        table.add_column("copying the nearest\ntraining answer", justify="right", style="dim")
+        table.add_column("nearest training\nanswer, copied", justify="right", style="dim")
     table.add_column(result.model, justify="right", style="bold")
     if result.comparisons:
-        table.add_column(f"against {result.comparisons[0].model}")
+        table.add_column(f"against {result.comparisons[0].model}", no_wrap=True)
     for name, figure in result.metrics.items():
-        cells = [find_metric(name).label]
         others = [one.metrics for one in result.comparisons]
         others += [result.nearest_neighbour] if result.nearest_neighbour else []
-        cells += [with_interval(name, figures[name]) if name in figures else "" for figures in others]
-        cells.append(with_interval(name, figure))
+        cells = [with_interval(name, figures[name]) if name in figures else "" for figures in others]
         verdict = result.verdicts.get(name)
-        table.add_row(*cells, f"[{COLOURS[verdict]}]{verdict}[/]" if verdict else "")
+        said = f"[{COLOURS[verdict]}]{verdict}[/]" if verdict else ""
+        table.add_row(label_of(name), *cells, with_interval(name, figure), said)
     return table
+
+
+def label_of(name: str) -> str:
+    """A metric's name with its unit, if it is a share."""
+    metric = find_metric(name)
+    return f"{metric.label}, %" if metric.scale == "share" else metric.label
 
 
 def with_interval(name: str, figure: Estimate) -> str:
     """A figure with its 95 % interval; shares as percentages."""
     scale = find_metric(name).scale
-    if scale == "share":
-        return f"{figure.value:.1%} [{figure.low:.1%}, {figure.high:.1%}]"
-    digits = 1 if scale == "hundred" or figure.value >= 100 else 3
-    return f"{figure.value:,.{digits}f} [{figure.low:,.{digits}f}, {figure.high:,.{digits}f}]"
+    times = 100 if scale == "share" else 1
+    digits = 1 if scale != "number" or figure.value >= 100 else 3
+    value, low, high = (f"{times * number:,.{digits}f}" for number in (figure.value, figure.low, figure.high))
+    return f"{value} [{low}, {high}]"
 
 
 def examples_table(examples: list[Example]) -> Table:

@@ -11,10 +11,10 @@ from typing import Any
 # How strongly what a head writes weighs against the embeddings, and how sharply a query singles out its key.
 WRITE_PREVIOUS = 2.5
 WRITE_COPY = 12.0
-WRITE_CONTEXT = 2.0
 MATCH = 3.5
 OFFSET_BIAS = 6.0
 BLOCK_SHARE = 0.2
+EMBEDDING_SCALE = 1.0
 
 
 def set_copying_heads(model: Any) -> None:
@@ -27,14 +27,18 @@ def set_copying_heads(model: Any) -> None:
 
     config = model.config
     width, size = config.hidden_size, config.hidden_size // config.num_attention_heads
-    pairs, scale = size // 2, config.initializer_range
+    pairs = size // 2
     with torch.no_grad():
+        embeddings = model.get_input_embeddings().weight
+        embeddings *= EMBEDDING_SCALE / config.initializer_range
+        model.get_output_embeddings().weight.copy_(embeddings * (config.initializer_range / EMBEDDING_SCALE))
+        scale = EMBEDDING_SCALE
         for layer in model.model.layers:
             # What a block adds must not drown the embeddings that the heads read.
             layer.self_attn.o_proj.weight *= BLOCK_SHARE
             layer.mlp.down_proj.weight *= BLOCK_SHARE
         token, other, one_back, two_back = torch.linalg.qr(torch.randn(width, width))[0].split(size)[:4]
-        first, second = (model.model.layers[index].self_attn for index in (0, 1))
+        first, second = (model.model.layers[index].self_attn for index in (0, -1))
         # Slow rotary pairs hardly turn over a message's length: there query and key meet by content alone.
         half, slow = pairs // 2, torch.arange(pairs // 2, pairs)
         slow = torch.cat([slow, slow + pairs])
@@ -49,11 +53,6 @@ def set_copying_heads(model: Any) -> None:
             second.k_proj.weight[head * size + slow] = MATCH * torch.cat([one_back[seen], two_back[seen]])
             second.v_proj.weight[rows] = copied
             second.o_proj.weight[:, rows] = WRITE_COPY * scale * copied.T
-        # Later layers start by handing on whatever they look at, and learn where to look.
-        for layer in model.model.layers[2:]:
-            basis = torch.linalg.qr(torch.randn(width, width))[0]
-            layer.self_attn.v_proj.weight.copy_(basis)
-            layer.self_attn.o_proj.weight.copy_(WRITE_CONTEXT * scale * basis.T)
 
 
 def _look_back(attention: Any, start: int, offset: int, pairs: int, theta: float) -> None:

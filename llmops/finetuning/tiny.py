@@ -116,7 +116,7 @@ def llama_config(recipe: TinyRecipe, tokenizer: "PreTrainedTokenizerFast") -> An
         max_position_embeddings=recipe.positions,
         attention_bias=True,
         initializer_range=recipe.initial_scale,
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -125,7 +125,8 @@ def llama_config(recipe: TinyRecipe, tokenizer: "PreTrainedTokenizerFast") -> An
 
 def _parameter_groups(model: Any, learning_rate: float) -> list[dict[str, Any]]:
     """The copying heads and the embeddings they compare move slowly, or the first steps would undo them."""
-    slow_names = ("layers.0.self_attn", "layers.1.self_attn", "embed_tokens")
+    last = model.config.num_hidden_layers - 1
+    slow_names = ("layers.0.self_attn", f"layers.{last}.self_attn", "embed_tokens")
     groups: dict[bool, list[Any]] = {True: [], False: []}
     for name, parameter in model.named_parameters():
         groups[any(part in name for part in slow_names)].append(parameter)

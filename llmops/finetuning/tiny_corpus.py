@@ -146,7 +146,7 @@ def _kind(chance: random.Random) -> str:
 def _record(chance: random.Random) -> Document:
     """A message and an instruction to note some of its details in a given form."""
     message = make_message(chance)
-    kinds = dict.fromkeys(_kind(chance) for _ in range(chance.randint(1, 7)))
+    kinds = dict.fromkeys(_kind(chance) for _ in range(chance.randint(2, 11)))
     record = {chance.choice(DETAIL_NAMES[kind][0]): message.details[kind] for kind in kinds}
     form = chance.choices(list(FORMS), [often for _, often in FORMS.values()])[0]
     asked = f"{', '.join(record)} as {form}"
@@ -187,9 +187,9 @@ def _look_up(chance: random.Random) -> Document:
 
 
 _MIXTURE: list[tuple[Callable[[random.Random], Document], float]] = [
-    (_reply, 0.10),
-    (_record, 0.65),
-    (_question, 0.15),
+    (_reply, 0.07),
+    (_record, 0.75),
+    (_question, 0.08),
     (_repeat, 0.07),
     (_look_up, 0.03),
 ]

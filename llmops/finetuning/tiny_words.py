@@ -61,7 +61,7 @@ the {thing} was a present I cannot keep|I have sent the {thing} back|it was chea
 take the {thing} back|refund the price|bring the {thing} back to the shop|get a refund|collect the {thing} and repay it
 print the return label|withdraw from the purchase|repay the full price"""),
     },
-    "sizes and colours": {
+    "sizes": {
         "states": _phrases("""the {thing} is too small|the {thing} is too big|the {thing} is the wrong size|the {thing} came in {colour}
 it is the wrong colour|the {thing} does not fit|I wanted the {colour} one|the {thing} is too long|the {thing} is too wide
 they gave me the wrong {thing}|I chose the {colour} one, not the {colour} one|it is the wrong model|it is the left one, not the right one

@@ -39,7 +39,7 @@ def test_what_the_user_set_for_a_library_stands(monkeypatch: pytest.MonkeyPatch,
 
 def test_a_home_that_cannot_be_made_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match="cannot be written .*LLMOPS_HOME"):
+    with pytest.raises(InputError, match=r"cannot be written .*LLMOPS_HOME"):
         Settings(home=tmp_path / "file" / "home").require_home()
 
 

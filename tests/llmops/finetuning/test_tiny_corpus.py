@@ -56,9 +56,7 @@ def test_no_sample_input_and_no_run_of_eight_of_its_words_is_in_the_corpus(
     assert not in_sample & in_corpus
 
 
-def test_the_ticket_form_and_its_labels_are_not_in_the_corpus(
-    corpus: list[str], sample: list[dict[str, str]]
-) -> None:
+def test_the_ticket_form_and_its_labels_are_not_in_the_corpus(corpus: list[str], sample: list[dict[str, str]]) -> None:
     ticket_fields = {field.split(":")[0] for row in sample for field in row["expected"].split(" | ")}
     assert ticket_fields == {"category", "priority", "order", "product"}
     assert not ticket_fields & {name for names, _ in DETAIL_NAMES.values() for name in names}

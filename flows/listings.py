@@ -1,0 +1,249 @@
+"""`llmops list …` and `llmops show …`: what the flows left, read from the stores and written for a person or as JSON."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic_core import to_json
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from flows.catalogue import find_flows
+from flows.terminal import Terminal, log_file
+from llmops.errors import InputError
+from llmops.settings import settings
+
+Row = dict[str, Any]
+MOST_RUNS = 50
+
+
+def list_things(what: str, *, json: bool, package: str = "flows") -> None:
+    """Print all things of a kind: ``flows``, ``datasets``, ``models`` or ``runs``."""
+    readers: dict[str, Callable[[], list[Row]]] = {
+        "flows": lambda: [{"flow": flow.name, "does": flow.summary} for flow in find_flows(package).values()],
+        "datasets": _datasets,
+        "models": _models,
+        "runs": _runs,
+    }
+    terminal = _terminal(json, quiet=what != "flows")
+    rows = readers[what]()
+    if json:
+        terminal.print_json(to_json({what: rows}, inf_nan_mode="null").decode())
+    elif rows:
+        terminal.out.print(_table(rows))
+    else:
+        terminal.out.print(f"No {what} yet in {settings().home}.", soft_wrap=True)
+
+
+def show_thing(what: str, name: str, *, json: bool) -> None:
+    """Print one ``dataset``, ``model`` or ``run`` in full.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    terminal = _terminal(json, quiet=True)
+    content = {"dataset": _dataset, "model": _model, "run": _run}[what](name)
+    if json:
+        terminal.print_json(to_json(content, inf_nan_mode="null").decode())
+    else:
+        terminal.out.print(Group(*_described(content)))
+
+
+def _terminal(json: bool, *, quiet: bool) -> Terminal:
+    terminal = Terminal(json=json)
+    if quiet and settings().home.is_dir():
+        terminal.quiet_the_libraries(log_file(settings().home, "list"))
+    return terminal
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in rows[0]:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row.values()))
+    return table
+
+
+def _described(content: Row) -> list[RenderableType]:
+    """Plain values first, then one table for each nested mapping or list of rows."""
+    plain = {name: value for name, value in content.items() if not isinstance(value, dict | list)}
+    parts: list[RenderableType] = [_pairs(plain)]
+    for name, value in content.items():
+        if isinstance(value, dict | list) and value:
+            parts += ["", Text(name, style="bold")]
+            is_rows = isinstance(value, list) and isinstance(value[0], dict)
+            parts.append(_table(value) if is_rows else _pairs(value if isinstance(value, dict) else {"": value}))
+    return parts
+
+
+def _pairs(values: Row) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        table.add_row(name, Text(_cell(value)))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value.astimezone():%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_cell(one)}" for key, one in value.items())
+    return ", ".join(map(_cell, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _datasets() -> list[Row]:
+    from llmops.data import DatasetStore
+
+    store = DatasetStore(settings().home / "datasets")
+    latest = [store.versions(name)[-1] for name in store.names()]
+    return [
+        {
+            "dataset": version.uri,
+            "kind": version.kind,
+            "samples": version.counts,
+            "digest": version.digest[:16],
+            "created": version.created_at,
+        }
+        for version in latest
+    ]
+
+
+def _dataset(reference: str) -> Row:
+    from llmops.data import DatasetStore
+
+    store = DatasetStore(settings().home / "datasets")
+    version = store.resolve(reference)
+    versions = [
+        {"version": one.number, "samples": one.counts, "digest": one.digest[:16], "created": one.created_at}
+        for one in store.versions(version.name)
+    ]
+    return {"dataset": version.uri, **version.model_dump(), "versions": versions}
+
+
+def _models() -> list[Row]:
+    client = _mlflow()
+    if client is None:
+        return []
+    rows = []
+    for model in client.search_registered_models(max_results=1000):
+        newest = client.search_model_versions(f"name = '{model.name}'", order_by=["version_number DESC"], max_results=1)
+        rows.append(
+            {
+                "model": model.name,
+                "champion": model.aliases.get("champion"),
+                "previous": model.aliases.get("previous"),
+                "newest": newest[0].version if newest else None,
+                "updated": _when(model.last_updated_timestamp),
+            }
+        )
+    return rows
+
+
+def _model(name: str) -> Row:
+    from mlflow.exceptions import MlflowException
+
+    client = _mlflow()
+    try:
+        model = client.get_registered_model(name) if client else None
+    except MlflowException:
+        model = None
+    if client is None or model is None:
+        known = ", ".join(row["model"] for row in _models()) or "none yet"
+        raise InputError(f"there is no model {name!r}; there are: {known}")
+    versions = client.search_model_versions(f"name = '{name}'", order_by=["version_number DESC"], max_results=100)
+    # A search leaves the aliases out.
+    held: dict[str, list[str]] = {}
+    for alias, version in model.aliases.items():
+        held.setdefault(str(version), []).append(alias)
+    return {
+        "model": name,
+        "uri": f"models:/{name}@champion" if "champion" in model.aliases else None,
+        "updated": _when(model.last_updated_timestamp),
+        "aliases": dict(model.aliases),
+        "versions": [
+            {
+                "version": one.version,
+                "aliases": held.get(str(one.version), []),
+                "dataset": one.tags.get("dataset"),
+                "verdict": one.tags.get("verdict"),
+                "run": one.run_id,
+                "created": _when(one.creation_timestamp),
+            }
+            for one in versions
+        ],
+    }
+
+
+def _runs() -> list[Row]:
+    client = _mlflow()
+    if client is None:
+        return []
+    experiments = {one.experiment_id: one.name for one in client.search_experiments()}
+    if not experiments:
+        return []
+    runs = client.search_runs(list(experiments), order_by=["attributes.start_time DESC"], max_results=MOST_RUNS)
+    return [
+        {
+            "run": run.info.run_id,
+            "name": run.info.run_name,
+            "experiment": experiments[run.info.experiment_id],
+            "status": run.info.status,
+            "verdict": run.data.tags.get("verdict"),
+            "started": _when(run.info.start_time),
+        }
+        for run in runs
+    ]
+
+
+def _run(run_id: str) -> Row:
+    from mlflow.exceptions import MlflowException
+
+    client = _mlflow()
+    try:
+        run = client.get_run(run_id) if client else None
+    except MlflowException:
+        run = None
+    if client is None or run is None:
+        raise InputError(f"there is no run {run_id!r}; `llmops list runs` shows the newest")
+    return {
+        "run": run.info.run_id,
+        "name": run.info.run_name,
+        "experiment": client.get_experiment(run.info.experiment_id).name,
+        "status": run.info.status,
+        "started": _when(run.info.start_time),
+        "ended": _when(run.info.end_time),
+        "metrics": dict(sorted(run.data.metrics.items())),
+        "parameters": dict(sorted(run.data.params.items())),
+        "tags": {name: tag for name, tag in sorted(run.data.tags.items()) if not name.startswith("mlflow.")},
+        "inputs": [
+            {
+                "dataset": used.dataset.name,
+                "digest": used.dataset.digest,
+                "as": ", ".join(tag.value for tag in used.tags),
+            }
+            for used in (run.inputs.dataset_inputs if run.inputs else [])
+        ],
+        "artifacts": [file.path for file in client.list_artifacts(run_id)],
+    }
+
+
+def _mlflow() -> Any:
+    """A client of the store, or None where nothing has been stored yet: a look must not create a database."""
+    uri = settings().tracking_uri
+    if uri == f"sqlite:///{settings().home / 'mlflow.db'}" and not (settings().home / "mlflow.db").exists():
+        return None
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
+
+
+def _when(milliseconds: int | None) -> datetime | None:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None

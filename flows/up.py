@@ -1,0 +1,354 @@
+"""`llmops up`: Prefect's server, MLflow's, the deployments and a worker, until Ctrl-C or until one of them dies."""
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+from filelock import FileLock, Timeout
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from flows.running_servers import UpRecord, running_up, up_record_file, use_prefect
+from flows.supervised import Supervised
+from flows.terminal import Terminal, log_file
+from llmops.errors import InputError, LlmopsError, ServiceError
+from llmops.settings import settings
+from tasks.crash_recovery import (
+    ProcessIdentity,
+    close_orphaned_pool_runs,
+    forget_own_record,
+    note_server,
+    recover_from_crashes,
+)
+from tasks.progress import show_stages, stage
+from tasks.terminal_stages import TerminalStages, clock
+
+HOST = "127.0.0.1"
+POOL = "llmops"
+STARTUP_SECONDS = 180
+LOOK_SECONDS = 0.5
+COUNT_SECONDS = 3.0
+COUNTED_STATES = ("RUNNING", "PENDING", "COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+
+class Stopped(BaseException):
+    """Ctrl-C or SIGTERM: a person or the system wants everything to stop."""
+
+
+def up(prefect_port: int, mlflow_port: int) -> int:
+    """Start everything, keep it running and return the command's exit status.
+
+    Raises:
+        InputError: a port is taken, or `llmops up` already runs on this home.
+    """
+    project = project_folder()
+    home = settings().require_home()
+    terminal = Terminal()
+    # First of all, so that there is no moment at which a signal would leave something running.
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, _stop)
+    with ExitStack() as at_the_end:
+        try:
+            at_the_end.enter_context(_only_one(home))
+            require_free_ports(prefect_port, mlflow_port)
+            terminal.quiet_the_libraries(log_file(home, "up"))
+            show_stages(TerminalStages(terminal.err))
+            at_the_end.callback(forget_own_record)
+            return _run(project, home, prefect_port, mlflow_port, terminal, at_the_end)
+        except Stopped:
+            terminal.say("Stopping…")
+            return 0
+        except LlmopsError as error:
+            terminal.error(str(error))
+            return error.exit_status
+
+
+def _run(
+    project: Path, home: Path, prefect_port: int, mlflow_port: int, terminal: Terminal, at_the_end: ExitStack
+) -> int:
+    prefect_url, mlflow_url = f"http://{HOST}:{prefect_port}", f"http://{HOST}:{mlflow_port}"
+    os.environ["LLMOPS_HOME"] = str(home)
+    os.environ["LLMOPS_MLFLOW_TRACKING_URI"] = os.environ["MLFLOW_TRACKING_URI"] = mlflow_url
+    use_prefect(f"{prefect_url}/api")
+    children: list[Supervised] = []
+
+    def start(name: str, module: str, arguments: list[str], environment: dict[str, str]) -> Supervised:
+        log = log_file(home, name.lower().replace(" ", "-"))
+        child = Supervised(name, module, arguments, log, environment, cwd=project)
+        # What is started last is stopped first: the worker before the servers, or it would hang.
+        at_the_end.callback(child.stop)
+        note_server(child.pid)
+        children.append(child)
+        return child
+
+    with stage("Servers") as line:
+        start("Prefect server", *prefect_server(prefect_port))
+        start("MLflow server", *mlflow_server(mlflow_port, home))
+        wait_for(children, f"{prefect_url}/api/health")
+        wait_for(children, f"{mlflow_url}/health")
+        settings.cache_clear()
+        found = recover_from_crashes()
+        close_orphaned_pool_runs(POOL)
+        # Registered before the worker is started, and so run after it has been stopped.
+        at_the_end.callback(_close_what_the_worker_left)
+        line.finish(found.sentence if found else f"Prefect on port {prefect_port}, MLflow on port {mlflow_port}")
+    with stage("Worker") as line:
+        make_work_pool()
+        start("Worker", *worker())
+        wait_until(children, worker_answers, "the worker does not report to Prefect")
+        line.finish(f"work pool {POOL}")
+    with stage("Deployments") as line:
+        line.finish(", ".join(deploy_all(project, log_file(home, "deploy"))))
+    at_the_end.callback(up_record_file(home).unlink, missing_ok=True)
+    say_that_we_run(home, prefect_url, mlflow_url)
+    terminal.out.print(addresses(home, prefect_url, mlflow_url))
+    dead = watch(children, terminal)
+    terminal.error(f"{dead.name} ended by itself (status {dead.status}); stopping the others. The end of {dead.log}:")
+    for text in dead.last_lines():
+        terminal.say(f"  {text}")
+    return ServiceError.exit_status
+
+
+def project_folder() -> Path:
+    """The folder of prefect.yaml.
+
+    Raises:
+        InputError: there is none beside the flows.
+    """
+    folder = Path(__file__).parent.parent
+    if not (folder / "prefect.yaml").is_file():
+        raise InputError(f"there is no prefect.yaml in {folder}; run `llmops up` from a checkout of the project")
+    return folder
+
+
+def require_free_ports(prefect_port: int, mlflow_port: int) -> None:
+    """Check that both servers can have their ports.
+
+    Raises:
+        InputError: one is taken, or both are the same.
+    """
+    if prefect_port == mlflow_port:
+        raise InputError(f"--prefect-port and --mlflow-port are both {prefect_port}; give each its own")
+    for option, port in (("--prefect-port", prefect_port), ("--mlflow-port", mlflow_port)):
+        with socket.socket() as probe:
+            # As the servers do: a port that was given up a moment ago is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except (OSError, OverflowError) as error:
+                reason = getattr(error, "strerror", None) or error
+                raise InputError(f"port {port} cannot be used ({reason}); choose another with {option}") from error
+
+
+def prefect_server(port: int) -> tuple[str, list[str], dict[str, str]]:
+    """How Prefect's server is started, with its page."""
+    arguments = ["--factory", "prefect.server.api.server:create_app", "--host", HOST, "--port", str(port)]
+    environment = {
+        # Without it the page calls port 4200 wherever it is served, and shows no runs.
+        "PREFECT_SERVER_UI_API_URL": f"http://{HOST}:{port}/api",
+        "PREFECT_SERVER_UI_ENABLED": "true",
+        "PREFECT__SERVER_FINAL": "1",
+        # Registers the block types when they have changed, not at every start.
+        "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "true",
+    }
+    return "uvicorn", [*arguments, "--log-level", "warning", "--timeout-graceful-shutdown", "3"], environment
+
+
+def mlflow_server(port: int, home: Path) -> tuple[str, list[str], dict[str, str]]:
+    """How MLflow's server is started: over the stores that a command without a server uses, too."""
+    store = f"sqlite:///{home / 'mlflow.db'}"
+    arguments = ["server", "--host", HOST, "--port", str(port), "--workers", "1", "--backend-store-uri", store]
+    # Artifacts are written to the folder directly: what is written now can be read when no server runs.
+    arguments += ["--default-artifact-root", str(home / "mlartifacts"), "--no-serve-artifacts"]
+    return "mlflow", arguments, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_TRACKING_URI": store}
+
+
+def worker() -> tuple[str, list[str], dict[str, str]]:
+    """How the worker is started; its flow runs inherit our environment."""
+    return (
+        "prefect",
+        ["worker", "start", "--pool", POOL, "--type", "process", "--name", "llmops-up"],
+        {
+            # How often it asks for runs; ten seconds by default, which feels broken to whoever has just started one.
+            "PREFECT_WORKER_QUERY_SECONDS": "2"
+        },
+    )
+
+
+def wait_for(children: list[Supervised], url: str) -> None:
+    """Wait until a server answers.
+
+    Raises:
+        ServiceError: a child died, or it took too long.
+    """
+
+    def answers() -> bool:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return True
+        except (urllib.error.URLError, OSError):
+            return False
+
+    wait_until(children, answers, f"{url} does not answer")
+
+
+def wait_until(children: list[Supervised], condition: Callable[[], bool], complaint: str) -> None:
+    """Wait for a condition for as long as every child lives.
+
+    Raises:
+        ServiceError: a child died, or it took too long.
+    """
+    until = time.monotonic() + STARTUP_SECONDS
+    while not condition():
+        for child in children:
+            if child.status is not None:
+                end = "\n  ".join(child.last_lines())
+                raise ServiceError(f"{child.name} ended while it started; the end of {child.log}: {end}")
+        if time.monotonic() > until:
+            raise ServiceError(f"{complaint} after {STARTUP_SECONDS} s; the logs are in {settings().home / 'logs'}")
+        time.sleep(0.2)
+
+
+def make_work_pool() -> None:
+    """Make the work pool unless it is there."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+    from prefect.workers.process import ProcessWorker
+
+    template = ProcessWorker.get_default_base_job_template()
+    with get_client(sync_client=True) as client:
+        try:
+            client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+        except ObjectAlreadyExists:
+            return
+
+
+def worker_answers() -> bool:
+    """Whether a worker of the pool is online."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import WorkerStatus
+
+    with get_client(sync_client=True) as client:
+        workers = client.request("POST", "/work_pools/{name}/workers/filter", path_params={"name": POOL}, json={})
+        return any(one["status"] == WorkerStatus.ONLINE.value for one in workers.json())
+
+
+def deploy_all(project: Path, log: Path) -> list[str]:
+    """Bring every deployment of prefect.yaml up to date and return their names.
+
+    Raises:
+        ServiceError: Prefect refused one.
+    """
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    log.write_text(done.stdout + done.stderr)
+    if done.returncode != 0:
+        last = " ".join((done.stderr or done.stdout).split())[-300:]
+        raise ServiceError(f"`prefect deploy --all` failed: {last} (its output is in {log})")
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        flows = {flow.id: flow.name for flow in client.read_flows(limit=200)}
+        return sorted(f"{flows[one.flow_id]}/{one.name}" for one in client.read_deployments(limit=200))
+
+
+def say_that_we_run(home: Path, prefect_url: str, mlflow_url: str) -> None:
+    """Let other commands on this home find our servers."""
+    me = ProcessIdentity.of(os.getpid())
+    assert me is not None
+    record = UpRecord(owner=me, prefect_url=prefect_url, mlflow_url=mlflow_url)
+    draft = up_record_file(home).with_suffix(".draft")
+    draft.write_text(record.model_dump_json())
+    draft.replace(up_record_file(home))
+
+
+def addresses(home: Path, prefect_url: str, mlflow_url: str) -> Table:
+    """Where everything is, and what to do in another shell."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_row("", "")
+    table.add_row("Prefect", Text(prefect_url, "bold cyan"))
+    table.add_row("MLflow", Text(mlflow_url, "bold cyan"))
+    table.add_row("Logs", Text(str(home / "logs")))
+    table.add_row("", "")
+    table.add_row("In another shell", f"export PREFECT_API_URL={prefect_url}/api")
+    table.add_row("", "prefect deployment run lifecycle/local")
+    table.add_row("", "llmops run … uses these servers by itself (same home)")
+    table.add_row("", "")
+    table.add_row("Ctrl-C", "stops everything")
+    return table
+
+
+def watch(children: list[Supervised], terminal: Terminal) -> Supervised:
+    """Show how things stand until a child ends, and return that child."""
+    started = time.monotonic()
+    counted_at, counts = 0.0, ""
+    live = Live(console=terminal.err, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
+    with live if terminal.err.is_terminal else ExitStack():
+        while True:
+            for child in children:
+                if child.status is not None:
+                    return child
+            now = time.monotonic()
+            if terminal.err.is_terminal:
+                if now - counted_at > COUNT_SECONDS:
+                    counted_at, counts = now, count_runs()
+                live.update(Text(f"up {clock(now - started)} · {counts}", "dim"), refresh=True)
+            time.sleep(LOOK_SECONDS)
+
+
+def count_runs() -> str:
+    """How many flow runs there are in each state that has any."""
+    said = []
+    for state in COUNTED_STATES:
+        body = json.dumps({"flow_runs": {"state": {"type": {"any_": [state]}}}}).encode()
+        request = urllib.request.Request(
+            f"{os.environ['PREFECT_API_URL']}/flow_runs/count", body, {"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                number = int(answer.read())
+        except (OSError, ValueError):
+            return "Prefect does not answer"
+        if number:
+            said.append(f"{number} {state.lower()}")
+    return "flow runs: " + (", ".join(said) or "none yet")
+
+
+def _close_what_the_worker_left() -> None:
+    """Leave nothing RUNNING, in Prefect and MLflow, as far as their servers still answer."""
+    try:
+        recover_from_crashes()
+        close_orphaned_pool_runs(POOL)
+    except Exception:
+        logging.getLogger(__name__).warning("not everything could be closed", exc_info=True)
+
+
+def _only_one(home: Path) -> FileLock:
+    # The system frees the lock when its holder dies, however it does.
+    lock = FileLock(home / "up.lock", timeout=0)
+    try:
+        return lock.acquire().lock
+    except Timeout as error:
+        running = running_up(home)
+        where = f" (process {running.owner.pid}, Prefect at {running.prefect_url})" if running else ""
+        raise InputError(f"`llmops up` already runs on {home}{where}") from error
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    # Once: a second Ctrl-C must not leave the children running.
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, signal.SIG_IGN)
+    raise Stopped

@@ -1,0 +1,129 @@
+"""kill -9 in the middle of a training, then the same command: it goes on, and nothing is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+pytestmark = [pytest.mark.service, pytest.mark.slow]
+
+PAIRS = [
+    {"input": f"{name} can {action} {number} times", "expected": f"{action}: {name} x{number}"}
+    for name in ("Ann", "Bob", "Eve", "Max", "Zoe")
+    for action in ("run", "sing", "dance", "cook", "read")
+    for number in range(10)
+]
+CONFIG = {
+    "base_model": "scratch",
+    "search": {"trials": 0},
+    "scratch": {"vocabulary": 300, "hidden": 64, "intermediate": 128, "layers": 2, "heads": 2, "positions": 64},
+    "training": {"method": "full", "epochs": 40, "learning_rate": 0.003, "max_length": 64, "checkpoint_steps": 40},
+    "evaluation": {"max_new_tokens": 16},
+}
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("source")
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in PAIRS))
+    (folder / "toy.yaml").write_text(yaml.safe_dump({"lifecycle": CONFIG}))
+    options = ["--source", str(folder / "pairs.jsonl"), "--name", "toy", "--config", str(folder / "toy.yaml"), "--json"]
+    return [sys.executable, "-m", "flows.cli", "run", "lifecycle", *options]
+
+
+def start(command: list[str], home: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {"LLMOPS_HOME": str(home)}
+    environment = {name: value for name, value in environment.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    environment.pop("_MLFLOW_SERVER_ARTIFACT_ROOT", None)
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[dict[str, Any], str]:
+    """The JSON object and what was said on the way."""
+    output, said = process.communicate(timeout=300)
+    assert process.returncode in (0, 1), said
+    return json.loads(output.splitlines()[-1]), said
+
+
+def wait_for_checkpoint(process: subprocess.Popen[str], home: Path) -> None:
+    until = time.monotonic() + 200
+    while time.monotonic() < until:
+        assert process.poll() is None, process.communicate()[1]
+        if len(list(home.glob("training/*/checkpoints/checkpoint-*/complete.json"))) >= 2:
+            return
+        time.sleep(0.02)
+    raise AssertionError("no checkpoint in 200 s")
+
+
+def runs(home: Path) -> list[Run]:
+    client = MlflowClient(f"sqlite:///{home}/mlflow.db")
+    return list(client.search_runs([one.experiment_id for one in client.search_experiments()]))
+
+
+def curve(home: Path, run_id: str, name: str) -> dict[int, float]:
+    history = MlflowClient(f"sqlite:///{home}/mlflow.db").get_metric_history(run_id, name)
+    steps = [metric.step for metric in history]
+    assert len(steps) == len(set(steps)), "a step was logged twice"
+    return {metric.step: metric.value for metric in history}
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Processes that were started for a home and still live."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("LLMOPS_HOME") == str(home):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def prefect_states(home: Path) -> dict[str, set[str]]:
+    """The states in which flow and task runs were left, read from Prefect's own database."""
+    import sqlite3
+
+    with sqlite3.connect(home / "prefect" / "prefect.db") as database:
+        return {
+            table: {row[0] for row in database.execute(f"select distinct state_type from {table}")}
+            for table in ("flow_run", "task_run")
+        }
+
+
+def test_killed_and_started_again_equals_never_killed(command: list[str], tmp_path: Path) -> None:
+    killed_home, calm_home = tmp_path / "killed", tmp_path / "calm"
+    victim = start(command, killed_home)
+    wait_for_checkpoint(victim, killed_home)
+    victim.send_signal(signal.SIGKILL)
+    victim.communicate()
+    interrupted = {run.info.run_name: run.info.run_id for run in runs(killed_home)}
+    assert {run.info.status for run in runs(killed_home) if run.info.run_name == "training"} == {"RUNNING"}
+
+    resumed, said = finish(start(command, killed_home))
+    assert "resumed from step" in said
+    calm, _ = finish(start(command, calm_home))
+
+    after = {run.info.run_name: run for run in runs(killed_home)}
+    assert {name: after[name].info.run_id for name in interrupted} == interrupted, "the same runs go on"
+    assert resumed["run_id"] == interrupted["lifecycle"]
+    assert "RUNNING" not in {run.info.status for run in runs(killed_home)}
+    assert prefect_states(killed_home)["flow_run"] <= {"COMPLETED", "CRASHED"}
+    assert prefect_states(killed_home)["task_run"] <= {"COMPLETED", "CRASHED"}
+    assert processes_of(killed_home) == []
+
+    training_run = next(run for run in runs(calm_home) if run.info.run_name == "training").info.run_id
+    for name in ("loss", "validation_loss", "learning_rate"):
+        again, once = curve(killed_home, interrupted["training"], name), curve(calm_home, training_run, name)
+        assert again.keys() == once.keys()
+        assert all(abs(again[step] - once[step]) <= 0.01 * abs(once[step]) for step in once)
+    assert resumed["metrics"] == calm["metrics"]
