@@ -123,7 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.Exit as done:
         return done.exit_code
     except TyperException as error:
-        return _refuse(f"{error.format_message()} (llmops --help lists the commands)", InputError.exit_status)
+        message = error.format_message().replace("Value error, ", "")
+        return _refuse(f"{message} (llmops --help lists the commands)", InputError.exit_status)
     except LlmopsError as error:
         return _refuse(str(error), error.exit_status)
     except (KeyboardInterrupt, typer.Abort):

@@ -1,4 +1,4 @@
-"""`llmops list …` and `llmops show …`: what the flows left, read from the stores and written for a person or as JSON."""
+"""`llmops list …` and `llmops show …`: what the flows left, written for a person or as JSON."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.catalogue import find_flows
-from flows.terminal import Terminal, log_file
+from flows.terminal import Terminal
 from llmops.errors import InputError
 from llmops.settings import settings
 
@@ -53,14 +53,15 @@ def show_thing(what: str, name: str, *, json: bool) -> None:
 def _terminal(json: bool, *, quiet: bool) -> Terminal:
     terminal = Terminal(json=json)
     if quiet and settings().home.is_dir():
-        terminal.quiet_the_libraries(log_file(settings().home, "list"))
+        terminal.quiet_the_libraries(settings().home / "logs" / "listings.log")
     return terminal
 
 
 def _table(rows: list[Row]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in rows[0]:
-        table.add_column(column, overflow="fold")
+        # The first names the thing, and is there to be copied.
+        table.add_column(column, overflow="fold", no_wrap=column == next(iter(rows[0])))
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row.values()))
     return table

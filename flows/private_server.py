@@ -38,6 +38,7 @@ class PrivateServer:
                 "Prefect server", "flows.private_server", [str(number)], log, ENVIRONMENT, pass_fds=[number]
             )
         self.pid = self._child.pid
+        self._ready = False
 
     def wait_until_ready(self) -> None:
         """Wait until it answers.
@@ -54,13 +55,18 @@ class PrivateServer:
             with suppress(httpx.TransportError):
                 # The connection is taken at once and answered when the server is ready.
                 if httpx.get(f"{self.api_url}/health", timeout=10.0).is_success:
+                    self._ready = True
                     return
             time.sleep(0.02)
         raise ServiceError(f"the Prefect server did not start within {STARTUP_SECONDS} s; see {self._child.log}")
 
     def stop(self) -> None:
         """Stop it; what it has to write is written first."""
-        self._child.stop()
+        if self._ready:
+            self._child.stop()
+        else:
+            # Nothing has been told to it yet, and each step of setting up its database is a transaction.
+            self._child.kill()
 
 
 def serve(listening: socket.socket) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -24,7 +25,7 @@ from flows.catalogue import FlowFile, find_flow, find_flows
 from flows.flow_options import FlowCommand
 from flows.flow_parameters import parameter_values, read_config
 from flows.private_server import PrivateServer
-from flows.running_servers import use_prefect, use_servers
+from flows.running_servers import WORK_POOL, use_prefect, use_servers
 from flows.terminal import Terminal, log_file
 from llmops.errors import InputError, LlmopsError
 from llmops.settings import settings
@@ -80,12 +81,14 @@ def _run(flow_file: FlowFile, options: list[str], package: str, terminal: Termin
     terminal.quiet_the_libraries(log_file(home, flow_file.name))
     show_stages(TerminalStages(terminal.err))
     with ExitStack() as at_the_end:
-        with stage("Starting") as line:
-            first_time = not (home / "prefect" / "prefect.db").exists()
-            line.update(0, None, "setting up the databases, this once" if first_time else "")
+        first_time = not (home / "prefect" / "prefect.db").exists()
+        # Bad input is one line: in a pipe nothing is said before the arguments are known to be good.
+        with terminal.err.status("Starting…", spinner="dots"):
             server = _start_server(at_the_end) if use_servers(settings()) else None
             flow = _load(flow_file)
             arguments = _arguments(flow_file, flow, options, package)
+        with stage("Starting") as line:
+            line.update(0, None, "setting up the databases, this once" if first_time else "")
             _get_ready(server, line)
         if server is not None:
             at_the_end.enter_context(_without_heartbeats())
@@ -130,7 +133,7 @@ def _get_ready(server: PrivateServer | None, line: Stage) -> None:
     if server is not None:
         server.wait_until_ready()
     store.join()
-    found = recover_from_crashes()
+    found = recover_from_crashes(WORK_POOL if server is not None else None)
     if found:
         line.finish(found.sentence)
 
@@ -200,6 +203,7 @@ def _show(outcome: _Outcome, terminal: Terminal) -> int:
 
 
 def _print_help(flow_file: FlowFile) -> int:
+    warnings.simplefilter("ignore")
     command = _command(flow_file, _load(flow_file))
     with click.Context(command, info_name=command.name, max_content_width=110) as context:
         click.echo(command.get_help(context))

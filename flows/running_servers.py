@@ -11,6 +11,9 @@ from llmops.errors import ServiceError
 from llmops.settings import Settings, settings
 from tasks.crash_recovery import ProcessIdentity
 
+# The pool of the worker of `llmops up`, and of every deployment in prefect.yaml.
+WORK_POOL = "llmops"
+
 
 class UpRecord(BaseModel):
     """A running `llmops up`: who it is and where its servers answer."""

@@ -83,6 +83,12 @@ class Supervised:
         _end(group)
         self._process.wait()
 
+    def kill(self) -> None:
+        """End it at once, whatever it is doing."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+
     def _family(self) -> tuple[list[psutil.Process], list[psutil.Process]]:
         """Its process group, and what descends from it outside of that."""
         group, outside = set(), set()

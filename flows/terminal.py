@@ -33,8 +33,8 @@ class Terminal:
         self.log: Path | None = None
         self._stdout = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
         self._stderr = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
-        self.err = Console(file=self._stderr, highlight=False)
-        self.out = self.err if json else Console(file=self._stdout, highlight=False)
+        self.err = _console(self._stderr)
+        self.out = self.err if json else _console(self._stdout)
 
     def quiet_the_libraries(self, log: Path) -> None:
         """Send what anyone else writes to a log file from now on, or to standard error where verbose."""
@@ -65,6 +65,11 @@ class Terminal:
     def print_json(self, text: str) -> None:
         """The one object of `--json`, the last line of standard output."""
         write_line(self._stdout, text)
+
+
+def _console(stream: IO[str]) -> Console:
+    # In a pipe or a file there is no width to keep to, and a table should not be squeezed into 80 columns.
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else 120)
 
 
 def write_line(stream: IO[str], text: str) -> None:

@@ -20,14 +20,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from flows.running_servers import UpRecord, running_up, up_record_file, use_prefect
+from flows.running_servers import WORK_POOL, UpRecord, running_up, up_record_file, use_prefect
 from flows.supervised import Supervised
 from flows.terminal import Terminal, log_file
 from llmops.errors import InputError, LlmopsError, ServiceError
 from llmops.settings import settings
 from tasks.crash_recovery import (
     ProcessIdentity,
-    close_orphaned_pool_runs,
     forget_own_record,
     note_server,
     recover_from_crashes,
@@ -36,7 +35,6 @@ from tasks.progress import show_stages, stage
 from tasks.terminal_stages import TerminalStages, clock
 
 HOST = "127.0.0.1"
-POOL = "llmops"
 STARTUP_SECONDS = 180
 LOOK_SECONDS = 0.5
 COUNT_SECONDS = 3.0
@@ -99,8 +97,7 @@ def _run(
         wait_for(children, f"{prefect_url}/api/health")
         wait_for(children, f"{mlflow_url}/health")
         settings.cache_clear()
-        found = recover_from_crashes()
-        close_orphaned_pool_runs(POOL)
+        found = recover_from_crashes(WORK_POOL)
         # Registered before the worker is started, and so run after it has been stopped.
         at_the_end.callback(_close_what_the_worker_left)
         line.finish(found.sentence if found else f"Prefect on port {prefect_port}, MLflow on port {mlflow_port}")
@@ -108,7 +105,7 @@ def _run(
         make_work_pool()
         start("Worker", *worker())
         wait_until(children, worker_answers, "the worker does not report to Prefect")
-        line.finish(f"work pool {POOL}")
+        line.finish(f"work pool {WORK_POOL}")
     with stage("Deployments") as line:
         line.finish(", ".join(deploy_all(project, log_file(home, "deploy"))))
     at_the_end.callback(up_record_file(home).unlink, missing_ok=True)
@@ -179,7 +176,7 @@ def worker() -> tuple[str, list[str], dict[str, str]]:
     """How the worker is started; its flow runs inherit our environment."""
     return (
         "prefect",
-        ["worker", "start", "--pool", POOL, "--type", "process", "--name", "llmops-up"],
+        ["worker", "start", "--pool", WORK_POOL, "--type", "process", "--name", "llmops-up"],
         {
             # How often it asks for runs; ten seconds by default, which feels broken to whoever has just started one.
             "PREFECT_WORKER_QUERY_SECONDS": "2"
@@ -231,7 +228,7 @@ def make_work_pool() -> None:
     template = ProcessWorker.get_default_base_job_template()
     with get_client(sync_client=True) as client:
         try:
-            client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+            client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process", base_job_template=template))
         except ObjectAlreadyExists:
             return
 
@@ -242,7 +239,7 @@ def worker_answers() -> bool:
     from prefect.client.schemas.objects import WorkerStatus
 
     with get_client(sync_client=True) as client:
-        workers = client.request("POST", "/work_pools/{name}/workers/filter", path_params={"name": POOL}, json={})
+        workers = client.request("POST", "/work_pools/{name}/workers/filter", path_params={"name": WORK_POOL}, json={})
         return any(one["status"] == WorkerStatus.ONLINE.value for one in workers.json())
 
 
@@ -330,8 +327,7 @@ def count_runs() -> str:
 def _close_what_the_worker_left() -> None:
     """Leave nothing RUNNING, in Prefect and MLflow, as far as their servers still answer."""
     try:
-        recover_from_crashes()
-        close_orphaned_pool_runs(POOL)
+        recover_from_crashes(WORK_POOL)
     except Exception:
         logging.getLogger(__name__).warning("not everything could be closed", exc_info=True)
 

@@ -9,7 +9,7 @@ import atexit
 import os
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -64,7 +64,6 @@ class ProcessRecord(BaseModel):
 class Recovered:
     """What was found open after processes that died, and closed."""
 
-    processes: list[int] = field(default_factory=list)
     servers: int = 0
     mlflow_runs: int = 0
     flow_runs: int = 0
@@ -84,9 +83,7 @@ class Recovered:
         ]
         what = [one if number == 1 else many.format(number) for number, one, many in counted if number]
         listed = " and ".join([", ".join(what[:-1]), what[-1]] if len(what) > 1 else what)
-        who = "an earlier process" if len(self.processes) == 1 else f"{len(self.processes)} earlier processes"
-        pids = ", ".join(map(str, self.processes))
-        return f"Cleaned up after {who} that died ({pids}): closed {listed}."
+        return f"Cleaned up after an earlier command that died: closed {listed}."
 
 
 _lock = threading.RLock()
@@ -135,35 +132,41 @@ def forget_own_record() -> None:
         _mine = None
 
 
-def recover_from_crashes() -> Recovered:
+def recover_from_crashes(work_pool: str | None = None) -> Recovered:
     """Close all that processes which died left open on this home; needs Prefect's API and the MLflow store.
 
     Orphaned servers are stopped, MLflow runs set to KILLED, flow runs with their subflows and task runs to
     Crashed. What another live process has taken up again is left alone.
+
+    Args:
+        work_pool: also close the flow runs of this pool whose process is gone; for a Prefect server whose workers
+            all ran on this machine.
     """
     found = Recovered()
+    if work_pool:
+        found.flow_runs += _close_pool_runs(work_pool)
     folder = _folder()
     if not folder.is_dir():
         return found
     with FileLock(folder / ".lock"):
-        dead, live = [], []
+        dead: list[tuple[Path, ProcessRecord]] = []
+        taken: set[str] = set()
         for file in sorted(folder.glob("*.json")):
             record = _read(file)
             if record is None:
                 continue
-            (live if record.owner.alive() else dead).append(record)
-        taken = {run_id for record in live for run_id in record.mlflow_run_ids}
-        for record in dead:
-            before = (found.servers, found.mlflow_runs, found.flow_runs, found.task_runs)
+            if record.owner.alive():
+                taken.update(record.mlflow_run_ids)
+            else:
+                dead.append((file, record))
+        for file, record in dead:
             found.servers += sum(map(_stop_server, record.servers))
             found.mlflow_runs += _close_mlflow_runs(set(record.mlflow_run_ids) - taken)
             if record.flow_run_ids:
                 flow_runs, task_runs = _close_prefect_runs(record)
                 found.flow_runs += flow_runs
                 found.task_runs += task_runs
-            if before != (found.servers, found.mlflow_runs, found.flow_runs, found.task_runs):
-                found.processes.append(record.owner.pid)
-            _record_file(record.owner).unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
     return found
 
 
@@ -238,11 +241,7 @@ def _close_mlflow_runs(run_ids: Iterable[str]) -> int:
     return closed
 
 
-def close_orphaned_pool_runs(work_pool: str) -> int:
-    """Set the flow runs of a work pool whose process on this machine is gone to Crashed, and return their number.
-
-    For the moment at which no worker of the pool runs.
-    """
+def _close_pool_runs(work_pool: str) -> int:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import (
         FlowRunFilter,

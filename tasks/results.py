@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, computed_field
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -12,6 +12,10 @@ from llmops.evaluation.measurement import find_metric
 from tasks.promotion import Promotion, Rollback
 
 COLOURS = {"better": "green", "not worse": "green", "worse": "red", "inconclusive": "yellow"}
+
+
+# From this width on a figure and its interval fit on one line beside three others.
+ONE_LINE_WIDTH = 96
 
 
 class FlowResult(BaseModel):
@@ -138,11 +142,11 @@ class EvaluationResult(FlowResult):
             return 0 if self.promotion.passed else 1
         return 0 if all(one.comparison.passed for one in self.comparisons) else 1
 
-    def __rich__(self) -> RenderableType:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         parts: list[RenderableType] = []
         if self.examples:
             parts += [examples_table(self.examples[:3]), ""]
-        parts.append(figures_table(self))
+        parts.append(figures_table(self, narrow=options.max_width < ONE_LINE_WIDTH))
         for one in self.comparisons:
             colour = COLOURS[one.comparison.verdict]
             parts.append(Text(f"Against {one.model}: {one.comparison.sentence}", colour))
@@ -150,8 +154,9 @@ class EvaluationResult(FlowResult):
             colour = "green" if self.promotion.passed else "red"
             parts.append(Text(self.promotion.sentence, f"bold {colour}"))
         if self.open_with:
-            parts += ["", "Look at it in the two UIs:", *(f"  {command}" for command in self.open_with)]
-        return Group(*parts)
+            parts += ["", "Look at it in the two UIs:"]
+            parts += [Text(f"  {command}", no_wrap=True, overflow="ignore") for command in self.open_with]
+        yield from parts
 
 
 class RollbackResult(FlowResult):
@@ -166,8 +171,11 @@ class RollbackResult(FlowResult):
         return Text(f"{done.name}: version {done.champion} is champion again, version {done.former} no longer is.")
 
 
-def figures_table(result: EvaluationResult) -> Table:
-    """Every metric: the compared models, the baseline that copies, the candidate, and the verdict."""
+def figures_table(result: EvaluationResult, *, narrow: bool = False) -> Table:
+    """Every metric: the compared models, the baseline that copies, the candidate, and the verdict.
+
+    In a narrow terminal the intervals stand below their figures.
+    """
     table = Table(
         title=f"{result.dataset}, {result.split} split, with 95 % intervals",
         title_justify="left",
@@ -186,9 +194,12 @@ def figures_table(result: EvaluationResult) -> Table:
         others = [one.metrics for one in result.comparisons]
         others += [result.nearest_neighbour] if result.nearest_neighbour else []
         cells = [with_interval(name, figures[name]) if name in figures else "" for figures in others]
+        cells.append(with_interval(name, figure))
+        if narrow:
+            cells = [cell.replace(" [", "\n[") for cell in cells]
         verdict = result.verdicts.get(name)
         said = f"[{COLOURS[verdict]}]{verdict}[/]" if verdict else ""
-        table.add_row(label_of(name), *cells, with_interval(name, figure), said)
+        table.add_row(label_of(name), *cells, said)
     return table
 
 

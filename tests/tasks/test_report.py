@@ -1,4 +1,4 @@
-"""The report: figures with their intervals, nothing a model wrote can break the page, and pictures that show something."""
+"""The report: figures with intervals, nothing a model wrote breaks the page, pictures that show something."""
 
 import base64
 

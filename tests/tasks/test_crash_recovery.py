@@ -1,0 +1,146 @@
+"""Records of live processes, and closing what a dead one left open."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tasks import crash_recovery
+from tasks.crash_recovery import (
+    ProcessIdentity,
+    ProcessRecord,
+    Recovered,
+    forget_own_record,
+    note_mlflow_run,
+    note_server,
+    recover_from_crashes,
+)
+
+
+def dead_process() -> ProcessIdentity:
+    """A process that was, and is no more."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    identity = ProcessIdentity.of(child.pid)
+    assert identity is not None
+    assert identity.alive()
+    child.kill()
+    child.wait()
+    return identity
+
+
+def leave_record(home: Path, record: ProcessRecord) -> Path:
+    """What a process that was killed leaves behind."""
+    file = home / "processes" / f"{record.owner.pid}.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(record.model_dump_json())
+    return file
+
+
+@pytest.fixture(autouse=True)
+def _no_record_of_ours() -> None:
+    crash_recovery._mine = None
+
+
+def test_a_number_given_out_again_is_another_process() -> None:
+    me = ProcessIdentity.of(os.getpid())
+    assert me is not None
+    assert me.alive()
+    assert not ProcessIdentity(pid=me.pid, create_time=me.create_time - 100).alive()
+    assert not dead_process().alive()
+
+
+def test_a_record_is_whole_at_every_moment_and_gone_at_the_end(home: Path) -> None:
+    note_mlflow_run("one")
+    note_mlflow_run("two")
+    note_mlflow_run("one")
+    (file,) = (home / "processes").glob("*.json")
+    content = json.loads(file.read_text())
+    assert content["owner"]["pid"] == os.getpid()
+    assert content["mlflow_run_ids"] == ["one", "two"]
+    forget_own_record()
+    assert list((home / "processes").iterdir()) == []
+
+
+def test_mlflow_runs_of_the_dead_are_killed_and_those_of_the_living_are_not(home: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    left, taken_up, ended = (client.create_run("0").info.run_id for _ in range(3))
+    client.set_terminated(ended, "FINISHED")
+    record = leave_record(home, ProcessRecord(owner=dead_process(), mlflow_run_ids=[left, taken_up, ended, "unknown"]))
+    note_mlflow_run(taken_up)
+
+    found = recover_from_crashes()
+
+    assert found == Recovered(mlflow_runs=1)
+    assert [client.get_run(run).info.status for run in (left, taken_up, ended)] == ["KILLED", "RUNNING", "FINISHED"]
+    assert not record.exists()
+    assert len(list((home / "processes").glob("*.json"))) == 1
+    assert not recover_from_crashes()
+    forget_own_record()
+
+
+def test_an_orphaned_server_is_stopped_but_not_another_process_with_its_number(home: Path) -> None:
+    server = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    identity = ProcessIdentity.of(server.pid)
+    assert identity is not None
+    impostor = ProcessIdentity(pid=os.getpid(), create_time=1.0)
+    leave_record(home, ProcessRecord(owner=dead_process(), servers=[identity, impostor]))
+    assert recover_from_crashes() == Recovered(servers=1)
+    assert not identity.alive()
+    server.wait(timeout=5)
+    assert psutil.pid_exists(os.getpid())
+
+
+def test_a_record_of_a_live_process_is_left_alone(home: Path) -> None:
+    note_server(os.getpid())
+    assert not recover_from_crashes()
+    assert list((home / "processes").glob("*.json"))
+    forget_own_record()
+
+
+def test_an_unreadable_record_does_not_stop_anyone(home: Path) -> None:
+    file = leave_record(home, ProcessRecord(owner=dead_process()))
+    file.write_text("{")
+    assert not recover_from_crashes()
+
+
+def test_the_sentence_counts() -> None:
+    assert Recovered(flow_runs=2, task_runs=1, mlflow_runs=1).sentence == (
+        "Cleaned up after an earlier command that died: closed 2 flow runs, a task run and an MLflow run."
+    )
+
+
+@pytest.mark.service
+def test_flow_runs_with_subflows_and_task_runs_are_crashed(home: Path, prefect_server: None) -> None:
+    from prefect import flow, task
+    from prefect.client.orchestration import get_client
+    from prefect.states import Running
+
+    @task
+    def work() -> None: ...
+
+    @flow
+    def inner() -> None:
+        work()
+
+    @flow
+    def outer() -> str:
+        from prefect.runtime import flow_run
+
+        inner()
+        return str(flow_run.get_id())
+
+    finished, left = outer(), outer()
+    with get_client(sync_client=True) as client:
+        family = [run.id for run in client.read_flow_runs(limit=50) if run.flow_id]
+        client.set_flow_run_state(left, Running(), force=True)
+        leave_record(home, ProcessRecord(owner=dead_process(), flow_run_ids=[left]))
+        assert recover_from_crashes().flow_runs == 1
+        assert client.read_flow_run(left).state_type.value == "CRASHED"
+        assert client.read_flow_run(finished).state_type.value == "COMPLETED"
+        assert family
