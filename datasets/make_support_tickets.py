@@ -28,26 +28,24 @@ ARTICLES = {
     ).split(", "),
     "outdoor": "tent, backpack, sleeping bag, water bottle, suitcase, umbrella, cool box, travel bag".split(", "),
 }
-ARTICLES["product"] = [
-    article for kind in ("device", "garment", "furniture", "outdoor") for article in ARTICLES[kind]
-]
+ARTICLES["product"] = [article for kind in ("device", "garment", "furniture", "outdoor") for article in ARTICLES[kind]]
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 CITIES = ["Leeds", "Bristol", "York", "Cardiff", "Dublin", "Oxford", "Glasgow", "Bath", "Derby", "Exeter"]
 NAMES = ["Anna Keller", "Tom Baker", "Maria Lopez", "Paul Winter", "Nina Roth", "Omar Said", "Ella Stone"]
 PRICES = ["19 euros", "24.50 euros", "39 euros", "49.90 euros", "65 euros", "89.95 euros", "120 euros"]
 
 
-def read_skeletons(path: Path) -> Iterator[tuple[str, str, str, str]]:
-    """The id, category, priority and text of each skeleton."""
+def read_skeletons(path: Path) -> Iterator[tuple[str, str, str]]:
+    """The id, priority and text of each skeleton."""
     seen: Counter[str] = Counter()
     for line in path.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
             category, priority, text = line.split(" | ", 2)
             seen[category] += 1
-            yield f"{category}-{seen[category]:02d}", category, priority, text
+            yield f"{category}-{seen[category]:02d}", priority, text
 
 
-def fill(identity: str, category: str, priority: str, text: str) -> Iterator[dict[str, str]]:
+def fill(identity: str, priority: str, text: str) -> Iterator[dict[str, str]]:
     """The rows of one skeleton: the same blanks, filled differently each time."""
     # Seeded by its own id, a skeleton keeps its rows when others are added.
     chance = random.Random(identity)
@@ -63,12 +61,12 @@ def fill(identity: str, category: str, priority: str, text: str) -> Iterator[dic
             **{kind: article},
         )
         known = order if "{order}" in text else "none"
-        ticket = f"category: {category} | priority: {priority} | order: {known} | product: {article}"
+        ticket = f"priority: {priority} | order: {known} | product: {article}"
         yield {"input": message, "expected": ticket, "template": identity}
 
 
 def make_lines() -> list[str]:
-    """Every row as a line of JSON, in an order that mixes the categories."""
+    """Every row as a line of JSON, in an order that mixes the subjects."""
     skeletons = read_skeletons(FOLDER / "support_ticket_skeletons.txt")
     rows = [row for skeleton in skeletons for row in fill(*skeleton)]
     random.Random(0).shuffle(rows)

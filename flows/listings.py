@@ -74,8 +74,10 @@ def _described(content: Row) -> list[RenderableType]:
     for name, value in content.items():
         if isinstance(value, dict | list) and value:
             parts += ["", Text(name, style="bold")]
-            is_rows = isinstance(value, list) and isinstance(value[0], dict)
-            parts.append(_table(value) if is_rows else _pairs(value if isinstance(value, dict) else {"": value}))
+            if isinstance(value, dict):
+                parts.append(_pairs(value))
+            else:
+                parts.append(_table(value) if isinstance(value[0], dict) else Text(_cell(value)))
     return parts
 
 

@@ -27,7 +27,7 @@ from flows.flow_parameters import parameter_values, read_config
 from flows.private_server import PrivateServer
 from flows.running_servers import WORK_POOL, use_prefect, use_servers
 from flows.terminal import Terminal, log_file
-from llmops.errors import InputError, LlmopsError
+from llmops.errors import InputError, LlmopsError, ServiceError
 from llmops.settings import settings
 from tasks.crash_recovery import forget_own_record, note_flow_run, note_server, recover_from_crashes
 from tasks.progress import Stage, show_stages, stage
@@ -215,7 +215,19 @@ def _report_unexpected(error: BaseException, terminal: Terminal) -> int:
     sys.stderr.flush()
     where = f" (the full traceback is in {terminal.log})" if terminal.log else ""
     terminal.error(f"{type(error).__name__}: {error}{where}")
-    return UNEXPECTED
+    return ServiceError.exit_status if _is_lost_connection(error) else UNEXPECTED
+
+
+def _is_lost_connection(error: BaseException | None) -> bool:
+    """Whether a server or a service could not be reached, however the libraries have wrapped that."""
+    import httpx
+    import requests
+
+    while error is not None:
+        if isinstance(error, httpx.TransportError | requests.ConnectionError | requests.Timeout):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

@@ -19,6 +19,8 @@ from pathlib import Path
 import psutil
 
 STOP_SECONDS = 15
+# Every process inherits it, and so is found again wherever it has gone.
+MARK = "LLMOPS_SUPERVISED"
 
 
 class Supervised:
@@ -47,11 +49,12 @@ class Supervised:
     ) -> None:
         self.name = name
         self.log = log
+        self._mark = f"{os.getpid()}-{time.monotonic_ns()}"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "flows.supervised", str(os.getpid()), module, *arguments],
-                env={**os.environ, **environment},
+                env={**os.environ, **environment, MARK: self._mark},
                 pass_fds=pass_fds,
                 cwd=cwd,
                 stdin=subprocess.DEVNULL,
@@ -90,14 +93,14 @@ class Supervised:
         self._process.wait()
 
     def _family(self) -> tuple[list[psutil.Process], list[psutil.Process]]:
-        """Its process group, and what descends from it outside of that."""
-        group, outside = set(), set()
+        """Its process group, and what else it or its children started, also what has lost its parent since."""
+        group: list[psutil.Process] = []
+        outside: list[psutil.Process] = []
         for process in psutil.process_iter():
-            with suppress(psutil.NoSuchProcess, ProcessLookupError, PermissionError):
-                if os.getpgid(process.pid) == self.pid:
-                    group.add(process)
-                    outside.update(process.children(recursive=True))
-        return list(group), list(outside - group)
+            with suppress(psutil.Error, OSError):
+                if process.environ().get(MARK) == self._mark:
+                    (group if os.getpgid(process.pid) == self.pid else outside).append(process)
+        return group, outside
 
     def last_lines(self, number: int = 10) -> list[str]:
         """The end of its log."""

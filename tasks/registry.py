@@ -53,7 +53,7 @@ def register_model(
         found = find_version(name, trained.job.digest)
         if found is None:
             line.update(0, 3, "logging")
-            model_uri = _log(weights, trained, next(iter(probes)))
+            model_uri = _log(weights, trained, next(iter(probes)), evaluation)
             line.update(1, 3, "reloading")
             _check_reload(model_uri, probes, evaluation)
             line.update(2, 3, "registering")
@@ -80,13 +80,15 @@ def version_at(name: str, alias: str) -> ModelVersion | None:
         return None
 
 
-def _log(weights: Path, trained: Trained, example: str) -> str:
+def _log(weights: Path, trained: Trained, example: str, evaluation: EvaluationConfig) -> str:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    components = {
-        "model": AutoModelForCausalLM.from_pretrained(weights),
-        "tokenizer": AutoTokenizer.from_pretrained(weights),
-    }
+    model = AutoModelForCausalLM.from_pretrained(weights)
+    # Whoever serves the model gets, unless they ask for something else, the answers that were evaluated.
+    model.generation_config.update(
+        do_sample=False, num_beams=evaluation.num_beams, max_new_tokens=evaluation.max_new_tokens
+    )
+    components = {"model": model, "tokenizer": AutoTokenizer.from_pretrained(weights)}
     note_mlflow_run(trained.run_id)
     with mlflow.start_run(run_id=trained.run_id):
         info = mlflow.transformers.log_model(

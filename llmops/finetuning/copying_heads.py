@@ -15,11 +15,10 @@ MATCH = 3.5
 OFFSET_BIAS = 6.0
 BLOCK_SHARE = 0.2
 EMBEDDING_SCALE = 1.0
-WRITE_MEAN = 3.0
 
 
-def set_copying_heads(model: Any, vectors: Any) -> None:
-    """Overwrite the first two heads of the first two layers of a Llama with attention biases, and what later layers copy.
+def set_copying_heads(model: Any) -> None:
+    """Overwrite two heads of the first and of the last layer of a Llama with attention biases, so that they copy.
 
     The model needs at least two layers and four heads. Which subspaces the heads use is drawn from torch's
     random state.
@@ -30,9 +29,9 @@ def set_copying_heads(model: Any, vectors: Any) -> None:
     width, size = config.hidden_size, config.hidden_size // config.num_attention_heads
     pairs = size // 2
     with torch.no_grad():
-        embeddings = torch.as_tensor(vectors, dtype=torch.float32)
-        model.get_input_embeddings().weight.copy_(EMBEDDING_SCALE * embeddings)
-        model.get_output_embeddings().weight.copy_(config.initializer_range * embeddings)
+        embeddings = model.get_input_embeddings().weight
+        embeddings *= EMBEDDING_SCALE / config.initializer_range
+        model.get_output_embeddings().weight.copy_(embeddings * (config.initializer_range / EMBEDDING_SCALE))
         scale = EMBEDDING_SCALE
         for layer in model.model.layers:
             # What a block adds must not drown the embeddings that the heads read.
@@ -54,13 +53,6 @@ def set_copying_heads(model: Any, vectors: Any) -> None:
             second.k_proj.weight[head * size + slow] = MATCH * torch.cat([one_back[seen], two_back[seen]])
             second.v_proj.weight[rows] = copied
             second.o_proj.weight[:, rows] = WRITE_COPY * scale * copied.T
-        # A third kind of head hands every position the mean of all before it: what the text is about.
-        if len(model.model.layers) > 2:
-            middle, sized = model.model.layers[1].self_attn, 2 * size
-            basis = torch.linalg.qr(torch.randn(width, width))[0]
-            middle.q_proj.weight[:sized] *= 0.1
-            middle.v_proj.weight[:sized] = torch.eye(width)[:sized]
-            middle.o_proj.weight[:, :sized] = WRITE_MEAN * scale * basis[:, :sized]
 
 
 def _look_back(attention: Any, start: int, offset: int, pairs: int, theta: float) -> None:

@@ -42,7 +42,9 @@ DETAIL_NAMES: dict[str, tuple[list[str], float]] = {
 NUMBER_CARRIERS = """The number is {number}.|No. {number}.|It is number {number}.|({number})|Code {number}.|{number} is on the slip.
 My note says {number}.|{number}|Reference: {number}.|See {number}.|the paper shows {number}|Look under {number}.|It stands under {number}.
 It is about {number}.|This concerns {number}.|number: {number}|That was {number}.""".replace("\n", "|").split("|")
-MONEY_CARRIERS = """It cost {money}.|I paid {money}.|The price was {money}.|{money} in all.|It was {money}.""".split("|")
+MONEY_CARRIERS = """It cost {money}.|I paid {money}.|The price was {money}.|{money} in all.|It was {money}.""".split(
+    "|"
+)
 THING_CARRIERS = """It is about the {thing}.|I mean the {thing}.|We have a {thing}.|I bought a {thing} on {day}.|It was a {thing}.|One {thing}.
 The {thing} is from {city}.|My {thing}, that is.|{first} gave me the {thing}.""".replace("\n", "|").split("|")
 REPLIES = """Thank you for your message about the {thing}.|We will look into it.|Dear {person}, thank you for writing.|I am sorry to hear that.
@@ -151,7 +153,12 @@ def _record(chance: random.Random) -> Document:
     form = chance.choices(list(FORMS), [often for _, often in FORMS.values()])[0]
     asked = f"{', '.join(record)} as {form}"
     user = chance.choice(
-        [f"{asked}: {message.text}", f"{message.text} Note {asked}.", f"{message.text}\n{asked}", f"{asked}\n{message.text}"]
+        [
+            f"{asked}: {message.text}",
+            f"{message.text} Note {asked}.",
+            f"{message.text}\n{asked}",
+            f"{asked}\n{message.text}",
+        ]
     )
     return Document(user, FORMS[form][0](record))
 

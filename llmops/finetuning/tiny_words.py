@@ -89,43 +89,79 @@ find out how loud the {thing} is|ask who made the {thing}"""),
     "travel": {
         "states": _phrases("""the train to {city} is full|we missed the plane|the hotel has no room|the ticket is for the wrong day|the bus left early|our flight goes on {day}
 the border is closed|I lost my passport|the road to {city} is long|we forgot the {thing} at the station"""),
-        "wishes": _phrases("""book a room in {city}|change the flight|take the night train|rent a car|cancel the trip|see the old town|find a seat by the window|pack the {thing}"""),
+        "wishes": _phrases(
+            """book a room in {city}|change the flight|take the night train|rent a car|cancel the trip|see the old town|find a seat by the window|pack the {thing}"""
+        ),
     },
     "food": {
-        "states": _phrases("""the soup is cold|the bread is fresh|we have no milk|the cake was sweet|the table is set|the fish smells bad|dinner is ready|the oven is hot"""),
-        "wishes": _phrases("""cook the rice|bake a cake|try the cheese|eat at home|buy some apples|make tea for everybody|book a table|wash the plates"""),
+        "states": _phrases(
+            """the soup is cold|the bread is fresh|we have no milk|the cake was sweet|the table is set|the fish smells bad|dinner is ready|the oven is hot"""
+        ),
+        "wishes": _phrases(
+            """cook the rice|bake a cake|try the cheese|eat at home|buy some apples|make tea for everybody|book a table|wash the plates"""
+        ),
     },
     "weather": {
-        "states": _phrases("""it rains in {city}|the wind is strong|the sun is out|there is snow on the hills|the night was cold|fog lies over {city}|a storm is near"""),
-        "wishes": _phrases("""take the umbrella|stay at home|close the windows|wait for the sun|walk in the rain|look at the clouds"""),
+        "states": _phrases(
+            """it rains in {city}|the wind is strong|the sun is out|there is snow on the hills|the night was cold|fog lies over {city}|a storm is near"""
+        ),
+        "wishes": _phrases(
+            """take the umbrella|stay at home|close the windows|wait for the sun|walk in the rain|look at the clouds"""
+        ),
     },
     "school": {
-        "states": _phrases("""the lesson starts late|the test was hard|my daughter is ill|the teacher was kind|the homework is lost|the class goes to {city}|the pupils were loud"""),
-        "wishes": _phrases("""learn the words|read the chapter|write a letter|ask the teacher|hand in the homework|sit in the front|count to a hundred"""),
+        "states": _phrases(
+            """the lesson starts late|the test was hard|my daughter is ill|the teacher was kind|the homework is lost|the class goes to {city}|the pupils were loud"""
+        ),
+        "wishes": _phrases(
+            """learn the words|read the chapter|write a letter|ask the teacher|hand in the homework|sit in the front|count to a hundred"""
+        ),
     },
     "sport": {
-        "states": _phrases("""our team lost|the match was long|the race starts on {day}|she won the cup|the field was wet|he ran a good time|the coach is angry"""),
-        "wishes": _phrases("""train on {day}|play in the garden|watch the match|buy new shoes|swim every week|join the club|win the race"""),
+        "states": _phrases(
+            """our team lost|the match was long|the race starts on {day}|she won the cup|the field was wet|he ran a good time|the coach is angry"""
+        ),
+        "wishes": _phrases(
+            """train on {day}|play in the garden|watch the match|buy new shoes|swim every week|join the club|win the race"""
+        ),
     },
     "health": {
-        "states": _phrases("""my back hurts|the doctor was late|he has a cold|the medicine helps|she broke her arm|the baby sleeps well|I feel tired"""),
-        "wishes": _phrases("""see a doctor|rest for a week|take the medicine|call the hospital|drink more water|make an appointment|sleep early"""),
+        "states": _phrases(
+            """my back hurts|the doctor was late|he has a cold|the medicine helps|she broke her arm|the baby sleeps well|I feel tired"""
+        ),
+        "wishes": _phrases(
+            """see a doctor|rest for a week|take the medicine|call the hospital|drink more water|make an appointment|sleep early"""
+        ),
     },
     "garden": {
-        "states": _phrases("""the roses are out|the grass is high|the apple tree fell|the birds are back|the soil is dry|the fence is old|there are weeds everywhere"""),
-        "wishes": _phrases("""cut the grass|plant a tree|water the flowers|paint the fence|pick the apples|dig a hole|feed the birds"""),
+        "states": _phrases(
+            """the roses are out|the grass is high|the apple tree fell|the birds are back|the soil is dry|the fence is old|there are weeds everywhere"""
+        ),
+        "wishes": _phrases(
+            """cut the grass|plant a tree|water the flowers|paint the fence|pick the apples|dig a hole|feed the birds"""
+        ),
     },
     "music": {
-        "states": _phrases("""the concert was loud|the song is old|the band plays on {day}|the choir needs singers|the {thing} is out of tune|the hall in {city} was full"""),
-        "wishes": _phrases("""hear the song again|learn the guitar|sing in the choir|buy two tickets|turn down the music|practise every day"""),
+        "states": _phrases(
+            """the concert was loud|the song is old|the band plays on {day}|the choir needs singers|the {thing} is out of tune|the hall in {city} was full"""
+        ),
+        "wishes": _phrases(
+            """hear the song again|learn the guitar|sing in the choir|buy two tickets|turn down the music|practise every day"""
+        ),
     },
     "work": {
-        "states": _phrases("""the meeting is on {day}|the report is late|my boss is away|the office is closed|we have a new colleague|the plan was changed|the lift is out of order"""),
-        "wishes": _phrases("""finish the report|plan the meeting|answer the mails|take a day off|call the customer|move to {city}|sign the contract"""),
+        "states": _phrases(
+            """the meeting is on {day}|the report is late|my boss is away|the office is closed|we have a new colleague|the plan was changed|the lift is out of order"""
+        ),
+        "wishes": _phrases(
+            """finish the report|plan the meeting|answer the mails|take a day off|call the customer|move to {city}|sign the contract"""
+        ),
     },
 }
 
-GREETINGS = _phrases("""Hello,|Hi,|Good morning,|Dear team,|Good evening,|Hi there,|Dear all,|Hello {first},|Sorry to bother you,|Excuse me,""")
+GREETINGS = _phrases(
+    """Hello,|Hi,|Good morning,|Dear team,|Good evening,|Hi there,|Dear all,|Hello {first},|Sorry to bother you,|Excuse me,"""
+)
 REQUESTS = _phrases("""Please {wish}.|Could you {wish}?|Can you {wish}?|I would like to {wish}.|We want to {wish}.|How can I {wish}?|Would you {wish}?
 May I {wish}?|I have to {wish}.|Is it possible to {wish}?|What do I need to {wish}?|We need to {wish}.|I hope to {wish}.|Do you know how to {wish}?
 Somebody should {wish}.|I ask you to {wish}.|Kindly {wish}.|Can we {wish}?|I want to {wish}.|Will you {wish}?|They promised to {wish}.
@@ -161,7 +197,7 @@ list listen little live long look lose lost lot love low machine mail make man m
 metal method middle mile milk mind minute miss mistake model money month moon morning most mother mountain mouth move much music must name narrow
 nature near need neighbour never new news next night noise none noon normal north nose note nothing notice number ocean off offer office often
 oil old once only open opposite or order other out outside over own pack page paint pair paper parcel part party pass past path pay peace people
-perhaps period person picture piece place plain plan plant play please point poor possible post power present press price print priority problem
+perhaps period person picture piece place plain plan plant play please point poor possible post power present press price print problem
 product promise proof protect pull purchase push put quality question quick quiet quite rain raise reach read ready real reason receipt receive
 record refund region remember repair repeat replace reply report request rest result return rich ride right ring rise river road rock roll room
 round row rule run safe same sand save say school science sea search season seat second see seem sell send sense separate serve service set

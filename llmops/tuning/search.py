@@ -17,7 +17,7 @@ class SearchConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    trials: int = Field(default=4, ge=0, description="Trainings to try; 0 takes the training settings as they are.")
+    trials: int = Field(default=3, ge=0, description="Trainings to try; 0 takes the training settings as they are.")
     sampler: Literal["tpe", "random"] = Field(
         default="tpe", description="tpe learns from the trials before (Bayesian), random does not."
     )

@@ -17,12 +17,6 @@ from mlflow.entities import Run
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 
-PAIRS = [
-    {"input": f"{name} can {action} {number} times", "expected": f"{action}: {name} x{number}"}
-    for name in ("Ann", "Bob", "Eve", "Max", "Zoe")
-    for action in ("run", "sing", "dance", "cook", "read")
-    for number in range(10)
-]
 CONFIG = {
     "base_model": "scratch",
     "search": {"trials": 0},
@@ -33,11 +27,10 @@ CONFIG = {
 
 
 @pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    folder = tmp_path_factory.mktemp("source")
-    (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in PAIRS))
-    (folder / "toy.yaml").write_text(yaml.safe_dump({"lifecycle": CONFIG}))
-    options = ["--source", str(folder / "pairs.jsonl"), "--name", "toy", "--config", str(folder / "toy.yaml"), "--json"]
+def command(tmp_path_factory: pytest.TempPathFactory, pairs_file: Path) -> list[str]:
+    config = tmp_path_factory.mktemp("config") / "toy.yaml"
+    config.write_text(yaml.safe_dump({"lifecycle": CONFIG}))
+    options = ["--source", str(pairs_file), "--name", "toy", "--config", str(config), "--json"]
     return [sys.executable, "-m", "flows.cli", "run", "lifecycle", *options]
 
 

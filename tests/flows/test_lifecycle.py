@@ -1,6 +1,5 @@
 """The whole spine at toy size, on real parts: Prefect, MLflow, transformers, Delta."""
 
-import json
 from pathlib import Path
 
 import mlflow
@@ -22,13 +21,6 @@ from tasks.results import EvaluationResult
 
 pytestmark = pytest.mark.service
 
-# Learnt in seconds by a model of this size: "Ann can run 3 times" -> "run: Ann x3".
-PAIRS = [
-    {"input": f"{name} can {action} {number} times", "expected": f"{action}: {name} x{number}"}
-    for name in ("Ann", "Bob", "Eve", "Max", "Zoe")
-    for action in ("run", "sing", "dance", "cook", "read")
-    for number in range(10)
-]
 SCRATCH = ScratchRecipe(vocabulary=300, hidden=64, intermediate=128, layers=2, heads=2, positions=64)
 TRAINING = TrainingConfig(method="full", epochs=12, batch_size=16, max_length=64, learning_rate=5e-3)
 SEARCH = SearchConfig(trials=2, space=SearchSpace(learning_rate=[4e-3, 8e-3], batch_size=[16], epochs=[12], rank=[]))
@@ -38,16 +30,9 @@ GATE = GateConfig(margins={"exact_match": 0.05, "chrf": 2.0})
 WIDE = GateConfig(margins={"exact_match": 0.9, "chrf": 90.0})
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    file = tmp_path / "pairs.jsonl"
-    file.write_text("".join(json.dumps(pair) + "\n" for pair in PAIRS))
-    return file
-
-
-def run_lifecycle(source: Path) -> EvaluationResult:
+def run_lifecycle(pairs_file: Path) -> EvaluationResult:
     return lifecycle(
-        source=source,
+        source=pairs_file,
         name="toy",
         base_model="scratch",
         search=SEARCH,
@@ -70,8 +55,8 @@ def alias(name: str) -> str:
     return str(MlflowClient().get_model_version_by_alias("toy", name).version)
 
 
-def test_from_a_file_to_a_champion_and_back(home: Path, prefect_server: None, source: Path) -> None:
-    first = run_lifecycle(source)
+def test_from_a_file_to_a_champion_and_back(home: Path, prefect_server: None, pairs_file: Path) -> None:
+    first = run_lifecycle(pairs_file)
     assert first.verdict == "better", first.comparisons[0].comparison.sentence
     assert first.metrics["exact_match"].value > 0.5
     assert first.baseline["exact_match"].value == 0.0
@@ -82,7 +67,7 @@ def test_from_a_file_to_a_champion_and_back(home: Path, prefect_server: None, so
     }
     leaves_a_record(first)
 
-    again_is_already_champion(source, first)
+    again_is_already_champion(pairs_file, first)
     one_step_is_not_promoted()
     a_second_champion_can_be_rolled_back()
     assert runs("RUNNING") == []
@@ -102,9 +87,9 @@ def leaves_a_record(first: EvaluationResult) -> None:
     assert info.saved_input_example_info is not None
 
 
-def again_is_already_champion(source: Path, first: EvaluationResult) -> None:
+def again_is_already_champion(pairs_file: Path, first: EvaluationResult) -> None:
     trained_before = [name for name in runs() if name.startswith("trial")]
-    second = run_lifecycle(source)
+    second = run_lifecycle(pairs_file)
     assert second.promotion is not None
     assert (second.promotion.status, second.exit_status) == ("already champion", 0)
     assert second.metrics == first.metrics
@@ -134,9 +119,9 @@ def a_second_champion_can_be_rolled_back() -> None:
 
 
 def test_evaluate_takes_a_registered_model_and_several_baselines(
-    home: Path, prefect_server: None, source: Path
+    home: Path, prefect_server: None, pairs_file: Path
 ) -> None:
-    prepare_dataset(source, "toy")
+    prepare_dataset(pairs_file, "toy")
     trained = fine_tune("toy", "toy", "scratch", TRAINING, SCRATCH, ASKED, GATE)
     result = evaluate("toy@1", "models:/toy/1", ["models:/toy/1"], ASKED, WIDE)
     assert result.metrics == trained.metrics
@@ -155,9 +140,9 @@ def test_evaluate_takes_a_registered_model_and_several_baselines(
     ],
 )
 def test_bad_input_publishes_nothing_and_leaves_nothing_running(
-    home: Path, prefect_server: None, source: Path, changed: dict[str, object], message: str
+    home: Path, prefect_server: None, pairs_file: Path, changed: dict[str, object], message: str
 ) -> None:
-    arguments = {"source": source, "name": "toy", "base_model": "scratch", "training": TRAINING} | changed
+    arguments = {"source": pairs_file, "name": "toy", "base_model": "scratch", "training": TRAINING} | changed
     with pytest.raises(InputError, match=message):
         lifecycle(**arguments)  # type: ignore[arg-type]
     assert dataset_store().names() == []
