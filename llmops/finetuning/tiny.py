@@ -1,4 +1,4 @@
-"""The project's own small base model: a Llama-architecture model that is trained on the spot, in under a minute.
+"""The project's own small base model: a Llama-architecture model that is trained on the spot, in about a minute.
 
 It has read generic text only (tiny_corpus): everyday messages, chatty replies, details noted in many forms, and
 exercises in copying. It makes the examples and tests run anywhere, without a download; it is no model to deploy.
@@ -31,7 +31,7 @@ CHAT_TEMPLATE = (
 
 
 class TinyRecipe(BaseModel, frozen=True):
-    """How the tiny base is made; the defaults are the released recipe, which takes under a minute on two cores."""
+    """How the tiny base is made; the defaults are the released recipe, which takes about a minute on two cores."""
 
     vocabulary: int = Field(default=1024, ge=300, description="Tokens of the byte-level BPE, specials included.")
     hidden: int = Field(default=128, ge=16, description="Width of the residual stream.")
@@ -39,7 +39,7 @@ class TinyRecipe(BaseModel, frozen=True):
     heads: int = Field(default=4, ge=1)
     feed_forward: int = Field(default=384, ge=16, description="Width inside the feed-forward blocks.")
     positions: int = Field(default=512, ge=32, description="Longest sequence, in tokens.")
-    steps: int = Field(default=420, ge=1)
+    steps: int = Field(default=540, ge=1)
     batch_tokens: int = Field(default=1536, ge=64, description="Tokens a step, padding included.")
     learning_rate: float = Field(default=3e-3, gt=0, description="Peak; linear warm-up, then cosine to a twentieth.")
     prompt_weight: float = Field(default=0.1, ge=0, le=1, description="Weight of a user token in the loss.")

@@ -22,11 +22,11 @@ class SearchSpace(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     learning_rate: list[LearningRate] = Field(
-        default=[3e-3, 1e-2], description="Lowest and highest learning rate, searched on a log scale."
+        default=[4e-3, 1e-2], description="Lowest and highest learning rate, searched on a log scale."
     )
     batch_size: list[PositiveInt] = Field(default=[16, 32], description="Batch sizes to choose from.")
     epochs: list[Annotated[float, Field(gt=0)]] = Field(
-        default=[4, 6], description="Passes over the training split to choose from."
+        default=[5, 7], description="Passes over the training split to choose from."
     )
     rank: list[PositiveInt] = Field(
         default=[16, 32], description="LoRA ranks to choose from; left out for full fine-tuning."
