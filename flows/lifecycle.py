@@ -17,7 +17,7 @@ from tasks.base_models import require_base_model
 from tasks.evaluation import log_figures
 from tasks.name_lock import name_lock
 from tasks.results import EvaluationResult
-from tasks.tracking import log_params, set_tags, tracked_run
+from tasks.tracking import log_dataset, log_params, set_tags, tracked_run
 
 
 @flow(name="lifecycle")
@@ -60,6 +60,7 @@ def lifecycle(
         log_params(run.run_id, settings)
         require_base_model(base_model, training)
         prepared = prepare_dataset(source, name, "user", test_source, preparation)
+        log_dataset(run.run_id, prepared.version, "training")
         if search.trials:
             found = tune(prepared.dataset, base_model, search, training, scratch)
             training = TrainingConfig.model_validate(training.model_dump() | found.best)

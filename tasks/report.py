@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from llmops.evaluation import Estimate
 from llmops.evaluation.measurement import find_metric
+from llmops.settings import settings
 from tasks.results import EvaluationResult, label_of, with_interval
 
 STYLE = """<meta charset="utf-8"><style>
@@ -66,11 +67,21 @@ def report_markdown(result: EvaluationResult) -> str:
         parts.append(f"**Against {one.model}: {one.comparison.verdict}.** {one.comparison.sentence}")
         parts.append("\n".join(f"- {verdict.sentence}" for verdict in one.comparison.verdicts.values()))
     if result.examples:
-        parts.append("## Five held-out inputs, before and after")
-        rows = [[one.input, one.expected, one.baseline or "", one.output] for one in result.examples]
-        parts.append(markdown_table(["input", "wanted", "before", "after"], rows))
-    parts.append(f"Dataset `{result.dataset}`, {result.split} split. MLflow run `{result.run_id}`.")
+        parts.append(f"## {len(result.examples)} held-out inputs, before and after")
+        for one in result.examples:
+            rows = [["wanted", one.expected], ["before", one.baseline or ""], ["after", one.output]]
+            parts.append(markdown_table(["input", _cell(one.input)], rows))
+    parts.append(f"Dataset `{result.dataset}`, {result.split} split. MLflow run {run_link(result.run_id)}.")
     return "\n\n".join(parts)
+
+
+def run_link(run_id: str) -> str:
+    """An MLflow run as a link to its page, or as its bare id where no server shows it."""
+    server = settings().tracking_uri
+    if not server.startswith("http"):
+        return f"`{run_id}`"
+    experiment = MlflowClient().get_run(run_id).info.experiment_id
+    return f"[{run_id}]({server}/#/experiments/{experiment}/runs/{run_id})"
 
 
 def figures_markdown(result: EvaluationResult) -> str:

@@ -36,6 +36,7 @@ def test_every_figure_stands_with_its_interval_and_verdict() -> None:
     text = report_markdown(result())
     assert "| exact match, % | 10.0 [5.0, 17.0] | 50.0 [40.0, 60.0] | 90.0 [82.0, 95.0] | better |" in text
     assert "fine-tuned against tiny on toy@1: better" in text
+    assert "| input | a \\| b |" in text
 
 
 def test_what_a_model_wrote_stays_in_its_cell() -> None:
