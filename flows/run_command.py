@@ -56,6 +56,8 @@ def run_command(arguments: Sequence[str], package: str = "flows") -> int:
     name, *options = arguments
     terminal = Terminal(json="--json" in options, verbose="--verbose" in options)
     signal.signal(signal.SIGTERM, _terminate)
+    # A shell starts background jobs with SIGINT ignored; whoever sends one means it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         flow_file = find_flow(find_flows(package), name)
         if "--help" in options:

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -108,3 +108,19 @@ def half_trained(toy_base: Path, pairs: list[tuple[str, str]], tmp_path_factory:
 
     config = TrainingConfig(method="full", epochs=5, learning_rate=5e-3, batch_size=16)
     return train(toy_base, pairs[:180], [], config, tmp_path_factory.mktemp("half-trained")).model_path
+
+
+@pytest.fixture(scope="session")
+def put_toy_tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], None]:
+    """Puts a random-weight model of toy size into a home where `tiny` is looked for, so that flows take seconds."""
+    from llmops.finetuning import ScratchRecipe, resolve_base_model
+    from llmops.finetuning.tiny import TinyRecipe, tiny_digest
+
+    recipe = ScratchRecipe(vocabulary=400, hidden=32, layers=1, heads=2, intermediate=64, positions=256)
+    texts = (Path(__file__).parents[1] / "datasets" / "support_tickets.jsonl").read_text().splitlines()
+    toy = resolve_base_model("scratch", models_dir=tmp_path_factory.mktemp("m"), scratch=recipe, texts=texts).path
+
+    def put(home: Path) -> None:
+        shutil.copytree(toy, home / "models" / f"tiny-{tiny_digest(TinyRecipe())[:16]}")
+
+    return put

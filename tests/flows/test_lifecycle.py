@@ -22,8 +22,8 @@ from tasks.results import EvaluationResult
 pytestmark = pytest.mark.service
 
 SCRATCH = ScratchRecipe(vocabulary=300, hidden=64, intermediate=128, layers=2, heads=2, positions=64)
-TRAINING = TrainingConfig(method="full", epochs=12, batch_size=16, max_length=64, learning_rate=5e-3)
-SEARCH = SearchConfig(trials=2, space=SearchSpace(learning_rate=[4e-3, 8e-3], batch_size=[16], epochs=[12], rank=[]))
+TRAINING = TrainingConfig(method="full", epochs=20, batch_size=16, max_length=64, learning_rate=5e-3)
+SEARCH = SearchConfig(trials=2, space=SearchSpace(learning_rate=[4e-3, 8e-3], batch_size=[16], epochs=[20], rank=[]))
 ASKED = EvaluationConfig(max_new_tokens=16)
 GATE = GateConfig(margins={"exact_match": 0.05, "chrf": 2.0})
 # Twenty-odd inputs cannot tell a few points apart; with these margins a model that answers as well passes.
@@ -109,7 +109,7 @@ def one_step_is_not_promoted() -> None:
 
 def a_second_champion_can_be_rolled_back() -> None:
     # Another training that is as good: its own seed, a margin that a few answers do not exceed.
-    other = TRAINING.model_copy(update={"seed": 1, "epochs": 16})
+    other = TRAINING.model_copy(update={"seed": 1, "epochs": 24})
     result = fine_tune("toy", "toy", "scratch", other, SCRATCH, ASKED, WIDE)
     assert result.promotion is not None
     assert result.promotion.status == "promoted"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,9 +83,10 @@ class Up:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def up(tmp_path_factory: pytest.TempPathFactory, put_toy_tiny: Callable[[Path], None]) -> Iterator[Up]:
     """`llmops up` on a home of its own, ready."""
     home = tmp_path_factory.mktemp("up") / "home"
+    put_toy_tiny(home)
     ours = ("LLMOPS_", "PREFECT_", "MLFLOW_", "_MLFLOW_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     environment |= {"LLMOPS_HOME": str(home), "PYTHONPATH": str(PROJECT)}
@@ -143,6 +144,29 @@ def test_a_deployment_runs_on_the_worker_and_writes_to_this_home(up: Up, tmp_pat
     url = f"http://127.0.0.1:{up.mlflow_port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=rows"
     with urllib.request.urlopen(url, timeout=20) as answer:
         assert json.load(answer)["experiment"]["artifact_location"].startswith(str(up.home))
+
+
+@service
+@pytest.mark.parametrize("command", ["prefect deploy --all", "prefect deployment run lifecycle/local"])
+def test_the_guides_commands_work_from_another_shell(up: Up, command: str) -> None:
+    environment = up.environment | {"PREFECT_API_URL": f"http://127.0.0.1:{up.prefect_port}/api"}
+    words = [sys.executable, "-m", *command.split()]
+    done = subprocess.run(words, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@service
+@pytest.mark.slow
+def test_the_lifecycle_that_was_started_from_there_completes(up: Up) -> None:
+    until = time.monotonic() + 200
+    states: list[str] = []
+    while states != ["COMPLETED"]:
+        states = [
+            run["state_type"] for run in up.post("/flow_runs/filter", {"flows": {"name": {"any_": ["lifecycle"]}}})
+        ]
+        assert not {"FAILED", "CRASHED"} & set(states)
+        assert time.monotonic() < until, states
+        time.sleep(0.5)
 
 
 @service
