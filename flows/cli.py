@@ -85,7 +85,7 @@ def list_command(what: Listed, json: AsJson = False) -> None:
     """List the flows, datasets, registered models or runs."""
     from flows.listings import list_things
 
-    list_things(what.value, json=json)
+    raise typer.Exit(list_things(what.value, json=json))
 
 
 @app.command("show")
@@ -99,7 +99,7 @@ def show_command(
     """Show one dataset version, model or run in full."""
     from flows.listings import show_thing
 
-    show_thing(what.value, name, json=json)
+    raise typer.Exit(show_thing(what.value, name, json=json))
 
 
 def _explain_run() -> None:

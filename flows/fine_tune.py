@@ -7,7 +7,7 @@ from llmops.digests import content_digest
 from llmops.evaluation import GateConfig
 from llmops.evaluation.config import EvaluationConfig
 from llmops.finetuning import ScratchRecipe, TrainingConfig
-from tasks.base_models import prepare_base_model
+from tasks.base_models import prepare_base_model, require_base_model
 from tasks.datasets import dataset_store, training_pairs
 from tasks.evaluation import log_figures
 from tasks.name_lock import name_lock
@@ -41,11 +41,19 @@ def fine_tune(
         evaluation: how the held-out inputs are asked.
         gate: primary metric, margins and error level.
     """
+    require_base_model(base_model, training)
     version = dataset_store().resolve(dataset)
     name = name or version.name
-    key = content_digest(["fine-tune", name, version.digest, base_model, training.model_dump(mode="json")])
+    settings = {
+        "base_model": base_model,
+        "training": training.model_dump(mode="json"),
+        "scratch": scratch.model_dump(mode="json"),
+        "evaluation": evaluation.model_dump(mode="json"),
+        "gate": gate.model_dump(mode="json"),
+    }
+    key = content_digest(["fine-tune", name, version.digest, settings])
     with name_lock(name), tracked_run("fine-tune", experiment=version.name, resume_key=key) as run:
-        log_params(run.run_id, {"base_model": base_model, **training.model_dump()})
+        log_params(run.run_id, settings)
         log_dataset(run.run_id, version, "training")
         pairs = training_pairs(version)
         base = prepare_base_model(base_model, pairs.texts, scratch)

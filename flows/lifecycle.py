@@ -8,7 +8,7 @@ from flows.fine_tune import fine_tune
 from flows.prepare_dataset import prepare_dataset
 from flows.tune import tune
 from llmops.data import PreparationConfig
-from llmops.digests import content_digest
+from llmops.digests import content_digest, file_digest
 from llmops.evaluation import GateConfig
 from llmops.evaluation.config import EvaluationConfig
 from llmops.finetuning import ScratchRecipe, TrainingConfig
@@ -54,8 +54,12 @@ def lifecycle(
         "preparation": preparation.model_dump(mode="json"),
         "search": search.model_dump(mode="json"),
         "training": training.model_dump(mode="json"),
+        "scratch": scratch.model_dump(mode="json"),
+        "evaluation": evaluation.model_dump(mode="json"),
+        "gate": gate.model_dump(mode="json"),
     }
-    key = content_digest(["lifecycle", name, settings])
+    files = [file_digest(file) for file in (source, test_source) if file and file.is_file()]
+    key = content_digest(["lifecycle", name, settings, files])
     with name_lock(name), tracked_run("lifecycle", experiment=name, resume_key=key) as run:
         log_params(run.run_id, settings)
         require_base_model(base_model, training)

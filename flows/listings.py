@@ -10,16 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.catalogue import find_flows
+from flows.running_servers import require_answer
 from flows.terminal import Terminal
-from llmops.errors import InputError
+from llmops.errors import InputError, LlmopsError
 from llmops.settings import settings
 
 Row = dict[str, Any]
 MOST_RUNS = 50
 
 
-def list_things(what: str, *, json: bool, package: str = "flows") -> None:
-    """Print all things of a kind: ``flows``, ``datasets``, ``models`` or ``runs``."""
+def list_things(what: str, *, json: bool, package: str = "flows") -> int:
+    """Print all things of a kind, ``flows``, ``datasets``, ``models`` or ``runs``, and return the exit status."""
     readers: dict[str, Callable[[], list[Row]]] = {
         "flows": lambda: [{"flow": flow.name, "does": flow.summary} for flow in find_flows(package).values()],
         "datasets": _datasets,
@@ -27,27 +28,33 @@ def list_things(what: str, *, json: bool, package: str = "flows") -> None:
         "runs": _runs,
     }
     terminal = _terminal(json, quiet=what != "flows")
-    rows = readers[what]()
+    try:
+        rows = readers[what]()
+    except LlmopsError as error:
+        terminal.error(str(error))
+        return error.exit_status
     if json:
         terminal.print_json(to_json({what: rows}, inf_nan_mode="null").decode())
     elif rows:
         terminal.out.print(_table(rows))
     else:
         terminal.out.print(f"No {what} yet in {settings().home}.", soft_wrap=True)
+    return 0
 
 
-def show_thing(what: str, name: str, *, json: bool) -> None:
-    """Print one ``dataset``, ``model`` or ``run`` in full.
-
-    Raises:
-        InputError: there is none of that name.
-    """
+def show_thing(what: str, name: str, *, json: bool) -> int:
+    """Print one ``dataset``, ``model`` or ``run`` in full, and return the exit status: 2 if there is none."""
     terminal = _terminal(json, quiet=True)
-    content = {"dataset": _dataset, "model": _model, "run": _run}[what](name)
+    try:
+        content = {"dataset": _dataset, "model": _model, "run": _run}[what](name)
+    except LlmopsError as error:  # said here, because the libraries' error stream leads into a file by now
+        terminal.error(str(error))
+        return error.exit_status
     if json:
         terminal.print_json(to_json(content, inf_nan_mode="null").decode())
     else:
         terminal.out.print(Group(*_described(content)))
+    return 0
 
 
 def _terminal(json: bool, *, quiet: bool) -> Terminal:
@@ -243,6 +250,8 @@ def _mlflow() -> Any:
     uri = settings().tracking_uri
     if uri == f"sqlite:///{settings().home / 'mlflow.db'}" and not (settings().home / "mlflow.db").exists():
         return None
+    if uri.startswith("http"):
+        require_answer("MLflow", f"{uri.rstrip('/')}/health", uri)
     from mlflow import MlflowClient
 
     return MlflowClient(uri)

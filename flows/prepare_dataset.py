@@ -7,6 +7,7 @@ from prefect import flow
 
 from llmops.data import PreparationConfig
 from tasks.datasets import publish_dataset
+from tasks.name_lock import require_name
 from tasks.results import DatasetResult
 from tasks.tracking import log_dataset, log_metrics, log_params, tracked_run
 
@@ -28,6 +29,7 @@ def prepare_dataset(
         test_source: file whose rows are the test split; without it a tenth of the source is.
         preparation: columns, split ratios and seed.
     """
+    require_name(name)
     with tracked_run("prepare-dataset", experiment=name) as run:
         log_params(run.run_id, {"source": source, "test_source": test_source, **preparation.model_dump()})
         version, report = publish_dataset(source, name, kind, preparation, test_source)

@@ -1,12 +1,15 @@
 """Search hyperparameters: train a few trials and keep the settings with the lowest validation loss."""
 
+import math
+
 from prefect import flow
 
 from llmops.digests import content_digest
+from llmops.errors import InputError
 from llmops.finetuning import ScratchRecipe, TrainingConfig
 from llmops.settings import settings
 from llmops.tuning import Search, SearchConfig, Trial
-from tasks.base_models import prepare_base_model
+from tasks.base_models import prepare_base_model, require_base_model
 from tasks.datasets import dataset_store, training_pairs
 from tasks.progress import stage
 from tasks.results import SearchResult, TrialResult
@@ -31,6 +34,7 @@ def tune(
         training: the settings that a trial's values replace.
         scratch: sizes of a model made from scratch.
     """
+    require_base_model(base_model, training)
     version = dataset_store().resolve(dataset)
     pairs = training_pairs(version)
     base = prepare_base_model(base_model, pairs.texts, scratch)
@@ -38,6 +42,7 @@ def tune(
     study = Search(settings().home / "searches" / f"{version.name}-{key[:16]}", search, training)
     with stage("Search") as line:
         if len(study.finished()) >= search.trials:
+            require_a_finite_loss(study.best())
             line.finish(f"kept from before · {describe(study.best())}")
             return result_of(study, version.uri, run_id=None)
         with tracked_run("tune", experiment=version.name, resume_key=key) as run:
@@ -53,9 +58,20 @@ def tune(
                 loss = try_settings(f"Trial {trial.number + 1}", job, base, pairs, config, version.name)
                 study.tell(trial, loss)
                 log_metrics(run.run_id, {"validation_loss": loss}, step=trial.number)
+            require_a_finite_loss(study.best())
             log_params(run.run_id, {"best": study.best().values})
             line.finish(describe(study.best()))
     return result_of(study, version.uri, run_id=run.run_id)
+
+
+def require_a_finite_loss(best: Trial) -> None:
+    """Refuse to go on with settings that cannot train.
+
+    Raises:
+        InputError: every trial diverged.
+    """
+    if best.loss is None or not math.isfinite(best.loss):
+        raise InputError("the loss of every trial became infinite; lower the learning rates of the search space")
 
 
 def describe(trial: Trial) -> str:

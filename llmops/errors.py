@@ -6,7 +6,7 @@ from typing import ClassVar
 class LlmopsError(Exception):
     """An error whose message is meant for the person who ran the command: what, where, what to do."""
 
-    exit_status: ClassVar[int] = 1
+    exit_status: ClassVar[int] = 70
 
 
 class InputError(LlmopsError):

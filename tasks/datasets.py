@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.compute as pc
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -12,6 +13,9 @@ from llmops.evaluation.held_out import HeldOut, held_out
 from llmops.settings import settings
 from tasks.progress import stage
 from tasks.tracking import code_commit
+
+# An interval needs more than one independent observation.
+FEWEST_TEST_GROUPS = 2
 
 
 def dataset_store() -> DatasetStore:
@@ -30,6 +34,12 @@ def publish_dataset(
     with stage("Dataset") as line:
         line.update(0, 2, f"reading {source.name}")
         prepared = prepare(source, config, test_source)
+        groups = prepared.table.filter(pc.equal(prepared.table["split"], "test"))["group"]
+        if pc.count_distinct(groups).as_py() < FEWEST_TEST_GROUPS:
+            raise InputError(
+                f"{test_source or source}: all test samples belong to one group, so nothing could be said of a model's "
+                "error; add samples, or give the test split a larger share"
+            )
         line.update(1, 2, "publishing")
         version = dataset_store().publish(
             name,

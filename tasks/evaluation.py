@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
 from llmops.digests import content_digest
+from llmops.errors import InputError
 from llmops.evaluation import (
     Comparison,
     Estimate,
@@ -94,6 +95,11 @@ def compare_models(candidate: Assessed, baseline: Assessed, gate: GateConfig, se
     if candidate.vocabulary != baseline.vocabulary:
         ours = {name: one for name, one in ours.items() if not one.metric.needs_token_scores}
         margins = {name: margin for name, margin in gate.margins.items() if name in ours}
+        if gate.primary not in margins:
+            raise InputError(
+                f"{candidate.label} and {baseline.label} have different vocabularies, so {gate.primary} does not "
+                "compare; choose a primary metric of the text"
+            )
         gate = GateConfig.model_validate(gate.model_dump() | {"margins": margins})
     return compare(ours, theirs, gate, seed=seed)
 

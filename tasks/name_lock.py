@@ -23,11 +23,7 @@ def name_lock(name: str) -> Iterator[None]:
     Raises:
         InputError: another process holds it, or the name cannot be a name.
     """
-    if not NAME.fullmatch(name):
-        raise InputError(
-            f"{name!r} cannot be a name; use up to 100 letters, digits, '.', '_' and '-', "
-            "beginning with a letter or digit"
-        )
+    require_name(name)
     folder = settings().require_home() / "locks"
     folder.mkdir(exist_ok=True)
     holder = folder / f"{name}.json"
@@ -44,6 +40,19 @@ def name_lock(name: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def require_name(name: str) -> None:
+    """Refuse what cannot be a name, before anything is made under it.
+
+    Raises:
+        InputError: it has other characters than names have.
+    """
+    if not NAME.fullmatch(name):
+        raise InputError(
+            f"{name!r} cannot be a name; use up to 100 letters, digits, '.', '_' and '-', "
+            "beginning with a letter or digit"
+        )
 
 
 def _who(holder: Path) -> str:

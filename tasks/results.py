@@ -3,6 +3,7 @@
 from pydantic import BaseModel, computed_field
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -155,8 +156,9 @@ class EvaluationResult(FlowResult):
             parts.append(Text(self.promotion.sentence, f"bold {colour}"))
         if self.open_with:
             parts += ["", "Look at it in the two UIs:"]
-            parts += [Text(f"  {command}", no_wrap=True, overflow="ignore") for command in self.open_with]
         yield from parts
+        for command in self.open_with:  # whole, to be copied, however narrow the terminal
+            yield Segment(f"  {command}\n")
 
 
 class RollbackResult(FlowResult):

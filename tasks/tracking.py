@@ -28,7 +28,7 @@ from prefect.runtime import flow_run
 
 from llmops.data import DatasetVersion
 from llmops.settings import settings
-from tasks.crash_recovery import note_flow_run, note_mlflow_run
+from tasks.crash_recovery import ProcessIdentity, note_flow_run, note_mlflow_run
 
 _enclosing_run: ContextVar[str | None] = ContextVar("enclosing_mlflow_run", default=None)
 
@@ -70,7 +70,9 @@ def tracked_run(
     try:
         yield run
         status = "FINISHED"
-    except (KeyboardInterrupt, SystemExit):
+    except Exception:
+        raise
+    except BaseException:  # Ctrl-C, and what a termination signal raises
         status = "KILLED"
         raise
     finally:
@@ -129,8 +131,8 @@ def _reopen(client: MlflowClient, note: Path) -> TrackedRun | None:
         run = client.get_run(left["run_id"])
     except (OSError, ValueError, KeyError, MlflowException):
         return None
-    owner_alive = psutil.pid_exists(left["pid"]) and (psutil.Process(left["pid"]).create_time() == left["create_time"])
-    if owner_alive or run.info.lifecycle_stage != "active":
+    owner = ProcessIdentity(pid=left["pid"], create_time=left["create_time"])
+    if owner.alive() or run.info.lifecycle_stage != "active":
         return None
     client.update_run(run.info.run_id, status="RUNNING")
     if flow_run_id := flow_run.get_id():

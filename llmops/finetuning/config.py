@@ -12,7 +12,7 @@ class TrainingConfig(BaseModel):
     A step is one update of the weights, from ``batch_size * gradient_accumulation`` examples.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: Literal["full", "lora", "qlora"] = Field(
         default="lora",

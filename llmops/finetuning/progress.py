@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from pydantic import BaseModel, ConfigDict
 
-from llmops.errors import LlmopsError
+from llmops.errors import InputError
 
 
-class TrainingDivergedError(LlmopsError):
+class TrainingDivergedError(InputError):
     """The loss is no longer a number: the learning rate is too high for this model."""
 
 

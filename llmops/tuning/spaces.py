@@ -19,7 +19,7 @@ class SearchSpace(BaseModel):
     ['learning_rate', 'batch_size', 'epochs']
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     learning_rate: list[LearningRate] = Field(
         default=[4e-3, 1e-2], description="Lowest and highest learning rate, searched on a log scale."
