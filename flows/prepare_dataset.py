@@ -6,8 +6,8 @@ from typing import Literal
 from prefect import flow
 
 from llmops.data import PreparationConfig
+from llmops.names import require_name
 from tasks.datasets import publish_dataset
-from tasks.name_lock import require_name
 from tasks.results import DatasetResult
 from tasks.tracking import log_dataset, log_metrics, log_params, tracked_run
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -11,9 +10,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from llmops.errors import InputError
+from llmops.names import require_name
 from llmops.settings import settings
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @contextmanager
@@ -40,19 +38,6 @@ def name_lock(name: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def require_name(name: str) -> None:
-    """Refuse what cannot be a name, before anything is made under it.
-
-    Raises:
-        InputError: it has other characters than names have.
-    """
-    if not NAME.fullmatch(name):
-        raise InputError(
-            f"{name!r} cannot be a name; use up to 100 letters, digits, '.', '_' and '-', "
-            "beginning with a letter or digit"
-        )
 
 
 def _who(holder: Path) -> str:

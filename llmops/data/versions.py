@@ -12,7 +12,6 @@ log), and nothing is ever vacuumed. DuckDB, Spark and any other engine can read 
 """
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,10 +28,9 @@ from pydantic_core import to_jsonable_python
 from llmops.data.preparation import SourceFile, split_counts
 from llmops.data.samples import SAMPLE_SCHEMA
 from llmops.errors import InputError
+from llmops.names import require_name
 
 DatasetKind = Literal["golden", "regression", "benchmark", "user"]
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class DatasetVersion(BaseModel):
@@ -84,7 +82,7 @@ class DatasetStore:
         Raises:
             InputError: the name is not one.
         """
-        self._require_name(name)
+        require_name(name)
         settings = to_jsonable_python(dict(config or {}))
         digest = samples_digest(table)
         folder = self.root / name
@@ -117,7 +115,7 @@ class DatasetStore:
             InputError: there is no such name or number; the message lists what exists.
         """
         name, _, number = reference.partition("@")
-        self._require_name(name)
+        require_name(name)
         published = self.versions(name)
         if not published:
             existing = ", ".join(self.names()) or "none yet"
@@ -173,14 +171,6 @@ class DatasetStore:
 
     def _versions(self, name: str) -> str:
         return str(self.root / name / "versions")
-
-    @staticmethod
-    def _require_name(name: str) -> None:
-        if not _NAME.fullmatch(name):
-            raise InputError(
-                f"{name!r} is not a dataset name; use up to 100 letters, digits, '.', '_' and '-', "
-                "beginning with a letter or digit"
-            )
 
 
 def samples_digest(table: pa.Table) -> str:

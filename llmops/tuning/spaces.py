@@ -14,9 +14,6 @@ class SearchSpace(BaseModel):
     """Ranges and choices for the fields of a :class:`TrainingConfig` that matter most.
 
     An empty list leaves a field as the training configuration has it.
-
-    >>> SearchSpace(batch_size=[8, 16], rank=[]).varied()
-    ['learning_rate', 'batch_size', 'epochs']
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -38,10 +35,6 @@ class SearchSpace(BaseModel):
         if bounds and (len(bounds) != 2 or bounds[0] > bounds[1]):
             raise ValueError("give the lowest and the highest learning rate, in this order")
         return bounds
-
-    def varied(self) -> list[str]:
-        """Names of the fields that the search varies."""
-        return [name for name in type(self).model_fields if getattr(self, name)]
 
     def distributions(self, training: TrainingConfig) -> dict[str, Any]:
         """The space as Optuna distributions, without the rank where there is no adapter to have one."""

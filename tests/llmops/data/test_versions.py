@@ -110,7 +110,7 @@ def test_unknown_references_list_what_exists(store: DatasetStore, tables: Tables
 
 @pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "a b", "é", "a@1", "x" * 101, "a\n"])
 def test_names_that_are_none(store: DatasetStore, tables: Tables, name: str) -> None:
-    with pytest.raises(InputError, match="is not a dataset name"):
+    with pytest.raises(InputError, match="cannot be a name"):
         store.publish(name, tables[0])
     assert not store.root.exists()
 
