@@ -1,24 +1,29 @@
 """What every live process has under way, so that the next command can close what a killed one left open.
 
-`<home>/processes/<pid>.json` names the Prefect server, flow runs and MLflow runs of one process. A process that
-ends removes its record; one that was killed cannot, and the next command finds it, sees that the process is
-dead, and closes all of it. Safe with any number of commands at once on one home.
+`<home>/processes/<pid>.json` names the Prefect server and flow runs of one process, and the mark that it puts as a
+tag on each MLflow run with the write that creates it: so no moment to be killed or interrupted in leaves a run that
+nobody knows of. A process that ends closes what is still open and removes its record; one that was killed cannot,
+and the next command finds it, sees that the process is dead, and closes all of it. Safe with any number of commands
+at once on one home.
 """
 
 import atexit
 import os
 import threading
-from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psutil
 from filelock import FileLock
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from llmops.settings import settings
 from tasks.crashed_flow_runs import crash_flow_runs, crash_pool_runs
+
+
+PROCESS_TAG = "llmops.process"
 
 
 class ProcessIdentity(BaseModel, frozen=True):
@@ -51,7 +56,8 @@ class ProcessRecord(BaseModel):
     owner: ProcessIdentity
     servers: list[ProcessIdentity] = []
     flow_run_ids: list[UUID] = []
-    mlflow_run_ids: list[str] = []
+    mark: str = Field(default_factory=lambda: uuid4().hex)
+    writes_mlflow_runs: bool = False
 
 
 @dataclass
@@ -102,13 +108,14 @@ def note_flow_run(flow_run_id: UUID | str) -> None:
             _write_own()
 
 
-def note_mlflow_run(run_id: str) -> None:
-    """Record an MLflow run that this process writes."""
+def mlflow_run_tag() -> dict[str, str]:
+    """The tag that says which process writes an MLflow run: part of creating or taking up a run, not set after it."""
     with _lock:
         record = _own_record()
-        if run_id not in record.mlflow_run_ids:
-            record.mlflow_run_ids.append(run_id)
+        if not record.writes_mlflow_runs:
+            record.writes_mlflow_runs = True
             _write_own()
+        return {PROCESS_TAG: record.mark}
 
 
 def own_flow_runs() -> list[UUID]:
@@ -118,11 +125,15 @@ def own_flow_runs() -> list[UUID]:
 
 
 def forget_own_record() -> None:
-    """Remove this process's record: it ends in order and leaves nothing open."""
+    """Remove this process's record at its end, once the MLflow runs that an interruption left open are closed."""
     global _mine
     with _lock:
         if _mine is not None and _mine.owner.pid == os.getpid():
-            _record_file(_mine.owner).unlink(missing_ok=True)
+            # Where MLflow does not answer, the record stays, and the next command closes them.
+            with suppress(Exception):
+                if _mine.writes_mlflow_runs:
+                    _close_mlflow_runs(_mine.mark)
+                _record_file(_mine.owner).unlink(missing_ok=True)
         _mine = None
 
 
@@ -143,19 +154,13 @@ def recover_from_crashes(work_pool: str | None = None) -> Recovered:
     if not folder.is_dir():
         return found
     with FileLock(folder / ".lock"):
-        dead: list[tuple[Path, ProcessRecord]] = []
-        taken: set[str] = set()
         for file in sorted(folder.glob("*.json")):
             record = _read(file)
-            if record is None:
+            if record is None or record.owner.alive():
                 continue
-            if record.owner.alive():
-                taken.update(record.mlflow_run_ids)
-            else:
-                dead.append((file, record))
-        for file, record in dead:
             found.servers += sum(map(_stop_server, record.servers))
-            found.mlflow_runs += _close_mlflow_runs(set(record.mlflow_run_ids) - taken)
+            if record.writes_mlflow_runs:
+                found.mlflow_runs += _close_mlflow_runs(record.mark)
             if record.flow_run_ids:
                 flow_runs, task_runs = _close_prefect_runs(record)
                 found.flow_runs += flow_runs
@@ -216,23 +221,17 @@ def _stop_server(server: ProcessIdentity) -> int:
     return 1
 
 
-def _close_mlflow_runs(run_ids: Iterable[str]) -> int:
+def _close_mlflow_runs(mark: str) -> int:
+    """Set the runs that the process with this mark left running to KILLED."""
     from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
 
     client = MlflowClient()
-    closed = 0
-    for run_id in run_ids:
-        try:
-            if client.get_run(run_id).info.status not in ("RUNNING", "SCHEDULED"):
-                continue
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            continue
-        client.set_terminated(run_id, "KILLED")
-        closed += 1
-    return closed
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    still_open = f"tags.`{PROCESS_TAG}` = '{mark}' and attributes.status = 'RUNNING'"
+    runs = client.search_runs(experiments, still_open) if experiments else []
+    for run in runs:
+        client.set_terminated(run.info.run_id, "KILLED")
+    return len(runs)
 
 
 def _close_prefect_runs(record: ProcessRecord) -> tuple[int, int]:

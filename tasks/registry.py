@@ -13,8 +13,9 @@ from prefect.cache_policies import NO_CACHE
 from llmops.errors import LlmopsError
 from llmops.evaluation.config import EvaluationConfig
 from llmops.llm import LocalModel
-from tasks.crash_recovery import note_mlflow_run
+from tasks.crash_recovery import mlflow_run_tag
 from tasks.progress import stage
+from tasks.tracking import set_tags
 from tasks.training import Trained
 
 DIGEST_TAG = "llmops.model_digest"
@@ -89,7 +90,7 @@ def _log(weights: Path, trained: Trained, example: str, evaluation: EvaluationCo
         do_sample=False, num_beams=evaluation.num_beams, max_new_tokens=evaluation.max_new_tokens
     )
     components = {"model": model, "tokenizer": AutoTokenizer.from_pretrained(weights)}
-    note_mlflow_run(trained.run_id)
+    set_tags(trained.run_id, mlflow_run_tag())
     with mlflow.start_run(run_id=trained.run_id):
         info = mlflow.transformers.log_model(
             components,

@@ -28,7 +28,7 @@ from prefect.runtime import flow_run
 
 from llmops.data import DatasetVersion
 from llmops.settings import settings
-from tasks.crash_recovery import ProcessIdentity, note_flow_run, note_mlflow_run
+from tasks.crash_recovery import ProcessIdentity, mlflow_run_tag, note_flow_run
 
 _enclosing_run: ContextVar[str | None] = ContextVar("enclosing_mlflow_run", default=None)
 
@@ -62,7 +62,6 @@ def tracked_run(
     run = _reopen(client, note) if note else None
     if run is None:
         run = _create(client, name, experiment, tags or {})
-    note_mlflow_run(run.run_id)
     if note:
         _write_note(note, run)
     token = _enclosing_run.set(run.run_id)
@@ -86,7 +85,7 @@ def tracked_run(
 def _create(client: MlflowClient, name: str, experiment: str, tags: Mapping[str, str]) -> TrackedRun:
     experiment_id = _experiment_id(client, experiment)
     parent = _enclosing_run.get()
-    all_tags = dict(tags)
+    all_tags = {**tags, **mlflow_run_tag()}
     if parent:
         all_tags[MLFLOW_PARENT_RUN_ID] = parent
     if commit := code_commit():
@@ -134,6 +133,8 @@ def _reopen(client: MlflowClient, note: Path) -> TrackedRun | None:
     owner = ProcessIdentity(pid=left["pid"], create_time=left["create_time"])
     if owner.alive() or run.info.lifecycle_stage != "active":
         return None
+    # Before it runs again: whoever cleans up after its first owner must not close it under us.
+    set_tags(run.info.run_id, mlflow_run_tag())
     client.update_run(run.info.run_id, status="RUNNING")
     if flow_run_id := flow_run.get_id():
         note_flow_run(flow_run_id)

@@ -5,20 +5,25 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
 
 from tasks import crash_recovery
 from tasks.crash_recovery import (
+    PROCESS_TAG,
     ProcessIdentity,
     ProcessRecord,
     Recovered,
     forget_own_record,
-    note_mlflow_run,
+    mlflow_run_tag,
+    note_flow_run,
     note_server,
     recover_from_crashes,
 )
+from tasks.tracking import set_tags, tracked_run
 
 
 def dead_process() -> ProcessIdentity:
@@ -54,13 +59,14 @@ def test_a_number_given_out_again_is_another_process() -> None:
 
 
 def test_a_record_is_whole_at_every_moment_and_gone_at_the_end(home: Path) -> None:
-    note_mlflow_run("one")
-    note_mlflow_run("two")
-    note_mlflow_run("one")
+    one, two = str(uuid4()), str(uuid4())
+    note_flow_run(one)
+    note_flow_run(two)
+    note_flow_run(one)
     (file,) = (home / "processes").glob("*.json")
     content = json.loads(file.read_text())
     assert content["owner"]["pid"] == os.getpid()
-    assert content["mlflow_run_ids"] == ["one", "two"]
+    assert content["flow_run_ids"] == [one, two]
     forget_own_record()
     assert list((home / "processes").iterdir()) == []
 
@@ -69,10 +75,12 @@ def test_mlflow_runs_of_the_dead_are_killed_and_those_of_the_living_are_not(home
     from mlflow import MlflowClient
 
     client = MlflowClient()
-    left, taken_up, ended = (client.create_run("0").info.run_id for _ in range(3))
+    dead = ProcessRecord(owner=dead_process(), writes_mlflow_runs=True)
+    marked = {PROCESS_TAG: dead.mark}
+    left, taken_up, ended = (client.create_run("0", tags=marked).info.run_id for _ in range(3))
     client.set_terminated(ended, "FINISHED")
-    record = leave_record(home, ProcessRecord(owner=dead_process(), mlflow_run_ids=[left, taken_up, ended, "unknown"]))
-    note_mlflow_run(taken_up)
+    record = leave_record(home, dead)
+    set_tags(taken_up, mlflow_run_tag())
 
     found = recover_from_crashes()
 
@@ -82,6 +90,29 @@ def test_mlflow_runs_of_the_dead_are_killed_and_those_of_the_living_are_not(home
     assert len(list((home / "processes").glob("*.json"))) == 1
     assert not recover_from_crashes()
     forget_own_record()
+    assert client.get_run(taken_up).info.status == "KILLED"
+
+
+def test_an_interruption_while_a_run_is_created_leaves_nothing_running(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    create = MlflowClient.create_run
+
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        # The write is done, and Ctrl-C comes before its caller learns of it.
+        create(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MlflowClient, "create_run", interrupted)
+    with pytest.raises(KeyboardInterrupt), tracked_run("work", experiment="x"):
+        pass
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("x").experiment_id
+    assert [run.info.status for run in client.search_runs([experiment])] == ["RUNNING"]
+    forget_own_record()
+    assert [run.info.status for run in client.search_runs([experiment])] == ["KILLED"]
 
 
 def test_an_orphaned_server_is_stopped_but_not_another_process_with_its_number(home: Path) -> None:
