@@ -22,7 +22,6 @@ from pydantic import BaseModel, Field, ValidationError
 from llmops.settings import settings
 from tasks.crashed_flow_runs import crash_flow_runs, crash_pool_runs
 
-
 PROCESS_TAG = "llmops.process"
 
 
