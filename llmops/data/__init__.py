@@ -12,11 +12,12 @@
 """
 
 from llmops.data.deduplication import drop_exact_repeats
+from llmops.data.findings import Finding
 from llmops.data.preparation import PreparationConfig, PreparationReport, Prepared, SourceFile, prepare
 from llmops.data.readers import read_source
 from llmops.data.samples import SAMPLE_SCHEMA, SPLITS, ColumnMapping
 from llmops.data.splits import assign_splits
-from llmops.data.validation import Finding, validate
+from llmops.data.validation import validate
 from llmops.data.versions import DatasetKind, DatasetStore, DatasetVersion
 
 __all__ = [

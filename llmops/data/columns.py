@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from llmops.data.findings import Finding, raise_errors
 from llmops.data.samples import ColumnMapping, sample_table
-from llmops.data.validation import Finding, raise_errors
 from llmops.errors import InputError
 
 RawColumn: TypeAlias = pa.ChunkedArray | list[Any]

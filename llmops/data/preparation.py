@@ -9,10 +9,11 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from llmops.data.deduplication import drop_exact_repeats
+from llmops.data.findings import Finding, raise_errors
 from llmops.data.readers import read_source
 from llmops.data.samples import SPLITS, ColumnMapping
 from llmops.data.splits import Assignment, assign_splits, drop_leaked, subset
-from llmops.data.validation import MINIMUM_EXAMPLES, Finding, raise_errors, too_few, validate
+from llmops.data.validation import MINIMUM_EXAMPLES, too_few, validate
 from llmops.digests import file_digest
 
 Share = Annotated[float, Field(gt=0)]

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmops.data.columns import RawColumn, RawRows, samples_of
+from llmops.data.findings import Finding
 from llmops.data.samples import ColumnMapping
-from llmops.data.validation import Finding
 from llmops.errors import InputError
 
 

@@ -21,12 +21,18 @@ SAMPLE_SCHEMA = pa.schema(
         pa.field("input", pa.string(), nullable=False),
         pa.field("expected", pa.string(), nullable=False),
         pa.field("context", pa.string()),
+        pa.field("messages", pa.string()),
         pa.field("metadata", pa.map_(pa.string(), pa.string())),
         pa.field("group", pa.string(), nullable=False),
         pa.field("split", pa.string()),
+        pa.field("quality", pa.float32()),
     ]
 )
-"""`id` names the content (input, expected, context, metadata); samples of one `group` share a split."""
+"""`id` names the content (input, expected, context, messages, metadata); samples of one `group` share a split.
+
+`messages` is the JSON text of a conversation that is more than one question and its answer (see `conversations`);
+`input` and `expected` are then derived from it. `quality`, 0 to 1, is what validation thinks of the sample.
+"""
 
 
 class ColumnMapping(BaseModel):
@@ -62,10 +68,11 @@ def sample_table(
     input: pa.ChunkedArray,
     expected: pa.ChunkedArray,
     context: pa.ChunkedArray | None = None,
+    messages: pa.ChunkedArray | None = None,
     metadata: Mapping[str, pa.ChunkedArray] | None = None,
     group: pa.ChunkedArray | None = None,
 ) -> pa.Table:
-    """Build a table in `SAMPLE_SCHEMA` from columns of text of one length; `split` is left empty.
+    """Build a table in `SAMPLE_SCHEMA` from columns of text of one length; `split` and `quality` are left empty.
 
     A null `input` or `expected` becomes empty text (which validation then reports); a blank context, group or
     metadata value counts as none; a sample without a group has its normalised input as its group.
@@ -73,17 +80,20 @@ def sample_table(
     input, expected = pc.fill_null(input, ""), pc.fill_null(expected, "")
     nothing = pa.chunked_array([pa.nulls(len(input), pa.string())])
     context = nothing if context is None else _null_if_blank(context)
+    messages = nothing if messages is None else messages
     own_group = normalised(input)
     group = own_group if group is None else pc.coalesce(_null_if_blank(group), own_group)
     kept = {name: _null_if_blank(metadata[name]) for name in sorted(metadata or {})} if metadata else {}
     columns = [
-        _content_ids(input, expected, context, kept),
+        _content_ids(input, expected, context, messages, kept),
         input,
         expected,
         context,
+        messages,
         _map_column(kept, len(input)),
         group,
         nothing,
+        pa.chunked_array([pa.nulls(len(input), pa.float32())]),
     ]
     return pa.table(columns, schema=SAMPLE_SCHEMA)
 
@@ -97,12 +107,13 @@ def _content_ids(
     input: pa.ChunkedArray,
     expected: pa.ChunkedArray,
     context: pa.ChunkedArray,
+    messages: pa.ChunkedArray,
     metadata: Mapping[str, pa.ChunkedArray],
 ) -> pa.Array:
     # NUL separates the parts without ambiguity: validation refuses text that holds one.
     pairs = [pc.binary_join_element_wise(name, texts, "\0") for name, texts in metadata.items()]
     content = pc.binary_join_element_wise(
-        input, expected, pc.fill_null(context, ""), *pairs, "\0", null_handling="skip"
+        input, expected, pc.fill_null(context, ""), messages, *pairs, "\0", null_handling="skip"
     )
     binary = content.cast(pa.binary())
     return pa.array([hashlib.sha256(row.as_py()).hexdigest()[:32] for row in binary], pa.string())

@@ -1,33 +1,12 @@
 """Checks over samples that were read: each finding says how bad, which rule, where, and what is wrong."""
 
-from collections.abc import Sequence
-from typing import Literal
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict
 
-from llmops.errors import InputError
+from llmops.data.findings import Finding
 
 MINIMUM_EXAMPLES = 10
-SHOWN = 5
-
-
-class Finding(BaseModel):
-    """Something about one row or a whole file; `line` counts from 1 and is the row's number in Parquet."""
-
-    model_config = ConfigDict(frozen=True)
-
-    severity: Literal["error", "warning"]
-    rule: str
-    file: str
-    line: int | None
-    message: str
-
-    def __str__(self) -> str:
-        where = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{where}: {self.message}"
 
 
 def validate(table: pa.Table, file: str) -> list[Finding]:
@@ -65,21 +44,6 @@ def too_few(count: int, file: str) -> list[Finding]:
         return []
     message = f"{count} distinct example(s), at least {MINIMUM_EXAMPLES} are needed"
     return [Finding(severity="error", rule="too-few-examples", file=file, line=None, message=message)]
-
-
-def raise_errors(findings: Sequence[Finding]) -> None:
-    """Refuse the data where any finding is an error.
-
-    Raises:
-        InputError: one line that names the first five errors and counts the others.
-    """
-    errors = [finding for finding in findings if finding.severity == "error"]
-    if not errors:
-        return
-    line = "; ".join(str(finding) for finding in errors[:SHOWN])
-    if len(errors) > SHOWN:
-        line += f"; and {len(errors) - SHOWN} more"
-    raise InputError(line)
 
 
 def _lines(table: pa.Table, faulty: pa.ChunkedArray) -> list[int]:

@@ -2,7 +2,8 @@ import pyarrow as pa
 import pytest
 
 from llmops.data.samples import sample_table
-from llmops.data.validation import Finding, raise_errors, too_few, validate
+from llmops.data.findings import Finding, raise_errors
+from llmops.data.validation import too_few, validate
 from llmops.errors import InputError
 
 

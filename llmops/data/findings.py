@@ -1,0 +1,53 @@
+"""Findings: what is wrong with a row or a file, by which rule, where, and what to do about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from llmops.errors import InputError
+
+SHOWN = 5
+
+
+class Finding(BaseModel):
+    """Something about one row or a whole file; `line` counts from 1 and is the row's number in Parquet."""
+
+    model_config = ConfigDict(frozen=True)
+
+    severity: Literal["error", "warning"]
+    rule: str
+    file: str
+    line: int | None
+    sample_id: str | None = None
+    message: str
+
+    def __str__(self) -> str:
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{where}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Rows that a rule has something to say about: their numbers, ascending, and one message each."""
+
+    rule: str
+    rows: np.ndarray
+    messages: Sequence[str]
+
+
+def raise_errors(findings: Sequence[Finding]) -> None:
+    """Refuse the data where any finding is an error.
+
+    Raises:
+        InputError: one line that names the first five errors and counts the others.
+    """
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if not errors:
+        return
+    line = "; ".join(str(finding) for finding in errors[:SHOWN])
+    if len(errors) > SHOWN:
+        line += f"; and {len(errors) - SHOWN} more"
+    raise InputError(line)
