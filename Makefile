@@ -29,6 +29,8 @@ lint: install
 
 bench: install
 	$(BIN)/python -m benchmarks.training_throughput
+	$(BIN)/python -m benchmarks.near_duplicates
+	$(BIN)/python -m benchmarks.dataset_preparation
 
 up: install
 	@$(BIN)/llmops up

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,6 +32,8 @@ llmops run lifecycle --help  ·  a flow's parameters
 llmops run lifecycle --config configs/lifecycle.yaml  ·  from a file to a champion
 
 llmops run lifecycle --config configs/lifecycle.yaml --training.learning-rate 0.001 --json
+
+llmops export support@3 --format openai --to train.jsonl  ·  a dataset version as a provider takes it
 
 llmops up  ·  Prefect, MLflow and every deployment, until Ctrl-C
 """,
@@ -94,12 +97,74 @@ def show_command(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="NAME[@VERSION] of a dataset, NAME of a model, ID of a run.")
     ],
+    against: Annotated[
+        str | None, typer.Option(metavar="NAME[@VERSION]", help="Show how a dataset differs from this one instead.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """Show one dataset version, model or run in full."""
-    from flows.listings import show_thing
+    """Show one dataset version, model or run in full, or how two dataset versions differ."""
+    from flows.listings import show_difference, show_thing
 
-    raise typer.Exit(show_thing(what.value, name, json=json))
+    if against is None:
+        raise typer.Exit(show_thing(what.value, name, json=json))
+    if what is not Shown.dataset:
+        raise InputError(
+            f"--against compares two datasets, not a {what.value}: llmops show dataset NAME --against NAME@2"
+        )
+    raise typer.Exit(show_difference(name, against, json=json))
+
+
+class Split(StrEnum):
+    """What `llmops export` takes of a dataset version."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+    all = "all"
+
+
+@app.command(
+    "export",
+    epilog="""[bold]Formats[/bold]
+
+jsonl, json, csv, tsv, parquet  ·  all that a sample has; what is exported can be prepared again
+
+openai, azure, vertex, bedrock, bedrock-claude  ·  fine-tuning files, checked against the provider's rules
+
+sharegpt, alpaca  ·  for training tools
+
+A file name that ends in .gz or .zst is packed.
+
+[bold]Examples[/bold]
+
+llmops export support --format openai --to train.jsonl  ·  the training split of the latest version
+
+llmops export support@3 --split validation --format vertex --to validation.jsonl
+
+llmops export support --split all --format parquet --to support.parquet
+
+llmops export support --format bedrock --to titan.jsonl --config configs/export.yaml  ·  another model's limits
+""",
+)
+def export(
+    name: Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="The dataset; without a version its latest.")],
+    format: Annotated[str, typer.Option(metavar="FORMAT", help="One of the formats below.")],
+    to: Annotated[Path, typer.Option(metavar="FILE", help="Where to; the folder must exist.")],
+    split: Annotated[Split, typer.Option(help="Which samples.")] = Split.train,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    tokenizer: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="The model's tokenizer.json; without it tokens are estimated.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML file whose section `export` changes providers' limits.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Write a dataset version to a file, as it is or as a provider's fine-tuning takes it."""
+    from flows.export_command import export_command
+
+    status = export_command(name, split.value, format, to, force=force, tokenizer=tokenizer, config=config, json=json)
+    raise typer.Exit(status)
 
 
 def _explain_run() -> None:

@@ -4,7 +4,7 @@ from prefect import flow
 
 from llmops.evaluation import GateConfig
 from llmops.evaluation.config import EvaluationConfig
-from tasks.base_models import model_label
+from tasks.base_models import model_label, require_room_for_answers
 from tasks.datasets import dataset_store, held_out_inputs, training_pairs
 from tasks.evaluation import (
     assess,
@@ -37,6 +37,7 @@ def evaluate(
     """
     version = dataset_store().resolve(dataset)
     held = held_out_inputs(version, evaluation.split)
+    require_room_for_answers([model, *(baseline or [])], evaluation)
     with tracked_run("evaluate", experiment=version.name, tags={"model": model}) as run:
         settings = {**evaluation.model_dump(), "gate": gate.model_dump()}
         log_params(run.run_id, {"model": model, "baseline": baseline, **settings})

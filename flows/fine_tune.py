@@ -7,7 +7,7 @@ from llmops.digests import content_digest
 from llmops.evaluation import GateConfig
 from llmops.evaluation.config import EvaluationConfig
 from llmops.finetuning import ScratchRecipe, TrainingConfig
-from tasks.base_models import prepare_base_model, require_base_model
+from tasks.base_models import prepare_base_model, require_base_model, require_room_for_answers
 from tasks.datasets import dataset_store, training_pairs
 from tasks.evaluation import log_figures
 from tasks.name_lock import name_lock
@@ -44,6 +44,7 @@ def fine_tune(
     require_base_model(base_model, training)
     version = dataset_store().resolve(dataset)
     name = name or version.name
+    require_room_for_answers([base_model, *other_champion(name)], evaluation, scratch)
     settings = {
         "base_model": base_model,
         "training": training.model_dump(mode="json"),
@@ -58,7 +59,7 @@ def fine_tune(
         pairs = training_pairs(version)
         base = prepare_base_model(base_model, pairs.texts, scratch)
         job = job_for(base, version, training)
-        trained = train_model("Training", job, base, pairs, training, version.name)
+        trained = train_model("Training", job, base, pairs, training, version)
         weights = merged_weights(trained, base, training)
 
         baselines = [str(base.path), *other_champion(name, job.digest)]

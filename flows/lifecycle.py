@@ -1,31 +1,32 @@
 """From a file to a champion: prepare, search, fine-tune, evaluate, gate, promote."""
 
-from pathlib import Path
-
 from prefect import flow
 
 from flows.fine_tune import fine_tune
 from flows.prepare_dataset import prepare_dataset
 from flows.tune import tune
 from llmops.data import PreparationConfig
-from llmops.digests import content_digest, file_digest
+from llmops.data.sources import find_sources
+from llmops.digests import content_digest
 from llmops.evaluation import GateConfig
 from llmops.evaluation.config import EvaluationConfig
 from llmops.finetuning import ScratchRecipe, TrainingConfig
 from llmops.tuning import SearchConfig
-from tasks.base_models import require_base_model
+from tasks.base_models import require_base_model, require_room_for_answers
+from tasks.dataset_preparation import local_path
 from tasks.evaluation import log_figures
 from tasks.name_lock import name_lock
+from tasks.promotion import other_champion
 from tasks.results import EvaluationResult
 from tasks.tracking import log_dataset, log_params, set_tags, tracked_run
 
 
 @flow(name="lifecycle")
 def lifecycle(
-    source: Path,
+    source: str,
     name: str,
     base_model: str = "tiny",
-    test_source: Path | None = None,
+    test_source: str | None = None,
     preparation: PreparationConfig = PreparationConfig(),
     search: SearchConfig = SearchConfig(),
     training: TrainingConfig = TrainingConfig(),
@@ -36,11 +37,11 @@ def lifecycle(
     """From a file to a champion: prepare, search, fine-tune, evaluate, gate, promote.
 
     Args:
-        source: JSONL, CSV or Parquet file with the samples.
+        source: file, folder or pattern, here or on s3://, of JSONL, JSON, CSV, TSV or Parquet.
         name: of the dataset, its MLflow experiment and the registered model.
         base_model: tiny, scratch, a folder, models:/name@alias or a hub id.
-        test_source: file whose rows are the test split; without it a tenth of the source is.
-        preparation: columns, split ratios and seed.
+        test_source: the same for the rows of the test split; without it a tenth of the source is.
+        preparation: columns, rules, duplicates, splits and augmentation.
         search: number of trials, sampler and space; 0 trials take the training settings as they are.
         training: the settings that a trial's values replace.
         scratch: sizes of a model made from scratch.
@@ -48,8 +49,8 @@ def lifecycle(
         gate: primary metric, margins and error level.
     """
     settings = {
-        "source": str(source),
-        "test_source": str(test_source),
+        "source": source,
+        "test_source": test_source,
         "base_model": base_model,
         "preparation": preparation.model_dump(mode="json"),
         "search": search.model_dump(mode="json"),
@@ -58,12 +59,13 @@ def lifecycle(
         "evaluation": evaluation.model_dump(mode="json"),
         "gate": gate.model_dump(mode="json"),
     }
-    files = [file_digest(file) for file in (source, test_source) if file and file.is_file()]
+    files = [file.digest() for spec in (source, test_source) if spec for file in find_sources(local_path(spec))]
     key = content_digest(["lifecycle", name, settings, files])
     with name_lock(name), tracked_run("lifecycle", experiment=name, resume_key=key) as run:
         log_params(run.run_id, settings)
         require_base_model(base_model, training)
-        prepared = prepare_dataset(source, name, "user", test_source, preparation)
+        require_room_for_answers([base_model, *other_champion(name)], evaluation, scratch)
+        prepared = prepare_dataset(source, name, "user", test_source, preparation=preparation)
         log_dataset(run.run_id, prepared.version, "training")
         if search.trials:
             found = tune(prepared.dataset, base_model, search, training, scratch)

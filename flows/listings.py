@@ -53,7 +53,28 @@ def show_thing(what: str, name: str, *, json: bool) -> int:
     if json:
         terminal.print_json(to_json(content, inf_nan_mode="null").decode())
     else:
-        terminal.out.print(Group(*_described(content)))
+        describe = _described_dataset if what == "dataset" else _described
+        terminal.out.print(Group(*describe(content)))
+    return 0
+
+
+def show_difference(new: str, old: str, *, json: bool) -> int:
+    """Print what has to be done to the samples of one dataset version to get another's; return the exit status."""
+    from llmops.data import DatasetStore
+    from llmops.data.changes import difference
+
+    terminal = _terminal(json, quiet=True)
+    store = DatasetStore(settings().home / "datasets")
+    try:
+        versions = [store.resolve(reference) for reference in (old, new)]
+        found = difference(*map(store.batches, versions), names=(versions[0].uri, versions[1].uri))
+    except LlmopsError as error:
+        terminal.error(str(error))
+        return error.exit_status
+    if json:
+        terminal.print_json(found.model_dump_json())
+    else:
+        terminal.out.print(found)
     return 0
 
 
@@ -132,10 +153,54 @@ def _dataset(reference: str) -> Row:
     store = DatasetStore(settings().home / "datasets")
     version = store.resolve(reference)
     versions = [
-        {"version": one.number, "samples": one.counts, "digest": one.digest[:16], "created": one.created_at}
+        {
+            "version": one.number,
+            "parent": one.parent,
+            "kind": one.kind,
+            "samples": one.counts,
+            "digest": one.digest[:16],
+            "created": one.created_at,
+            "made by": f"edit{': ' + one.edit.reason if one.edit.reason else ''}" if one.edit else "preparation",
+        }
         for one in store.versions(version.name)
     ]
     return {"dataset": version.uri, **version.model_dump(), "versions": versions}
+
+
+def _described_dataset(content: Row) -> list[RenderableType]:
+    """A version in figures as its preparation showed them, then where it comes from, and what else there is."""
+    from llmops.data.preparation_config import PreparationConfig
+    from llmops.data.preparation_report import PreparationReport
+    from tasks.dataset_summary import next_commands, report_summary
+
+    plain = [name for name in ("kind", "created_at", "parent", "digest", "code_commit") if content[name] is not None]
+    parts: list[RenderableType] = [Text(f"Dataset {content['dataset']}", "bold"), ""]
+    parts.append(_pairs({name.replace("_", " "): content[name] for name in plain} | {"samples": content["counts"]}))
+    if content["edit"]:
+        parts += ["", Text("edit", "bold"), _pairs(content["edit"])]
+    if content["report"]:
+        parts += ["", Text("preparation", "bold")]
+        parts.append(report_summary(PreparationReport.model_validate(content["report"])))
+    chosen = _differing(content["config"], PreparationConfig().model_dump(mode="json"))
+    tables = {"settings other than the defaults": _pairs(chosen)} if chosen else {}
+    sources = [{**source, "digest": source["digest"][:16]} for source in content["sources"]]
+    tables |= {name: _table(rows) for name, rows in (("sources", sources), ("versions", content["versions"])) if rows}
+    for heading, table in tables.items():
+        parts += ["", Text(heading, "bold"), table]
+    commands = next_commands(content["dataset"], content["counts"])[1:]
+    return [*parts, "", Text("go on with", "bold"), *(Text(f"  {line}", no_wrap=True) for line in commands)]
+
+
+def _differing(settings_of: Row, defaults: Row, prefix: str = "") -> Row:
+    """The settings, nested ones under dotted names, that are not what they are when nobody sets them."""
+    found: Row = {}
+    for name, value in settings_of.items():
+        default = defaults.get(name)
+        if isinstance(value, dict) and isinstance(default, dict) and default:
+            found |= _differing(value, default, f"{prefix}{name}.")
+        elif value != default and not (name == "on_error" and value == "refuse"):
+            found[f"{prefix}{name}"] = value
+    return found
 
 
 def _models() -> list[Row]:

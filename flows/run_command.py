@@ -29,7 +29,15 @@ from flows.running_servers import WORK_POOL, use_prefect, use_servers
 from flows.terminal import Terminal, log_file
 from llmops.errors import InputError, LlmopsError, ServiceError
 from llmops.settings import settings
-from tasks.crash_recovery import forget_own_record, note_flow_run, note_server, recover_from_crashes
+from tasks.crash_recovery import (
+    flow_run_tag,
+    forget_own_record,
+    note_flow_run,
+    note_interruption,
+    note_server,
+    own_flow_runs,
+    recover_from_crashes,
+)
 from tasks.progress import Stage, show_stages, stage
 from tasks.progress_artifacts import flush_progress_artifacts
 from tasks.terminal_stages import TerminalStages
@@ -38,6 +46,7 @@ INTERRUPTED = 130
 TERMINATED = 143
 UNEXPECTED = 70
 FLUSH_SECONDS = 10.0
+INTERRUPTED_FLUSH_SECONDS = 2.0
 
 OF_THE_COMMAND = (
     click.Option(["--config"], metavar="FILE", help="YAML file with one section a flow; options win over it."),
@@ -73,9 +82,14 @@ def run_command(arguments: Sequence[str], package: str = "flows") -> int:
         terminal.say("Interrupted.")
         return INTERRUPTED
     except SystemExit as error:
+        if error.code == TERMINATED:
+            terminal.say("Terminated.")
         return error.code if isinstance(error.code, int) else UNEXPECTED
     except BaseException as error:  # noqa: BLE001  whatever it is, a person gets one line and a script a status
         return _report_unexpected(error, terminal)
+    finally:
+        # Nothing is left to interrupt: Python's own end takes a second and must not change the status.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _run(flow_file: FlowFile, options: list[str], package: str, terminal: Terminal) -> int:
@@ -161,6 +175,8 @@ class _Outcome:
 
 
 def _call(flow: Any, arguments: Mapping[str, Any], at_the_end: ExitStack) -> _Outcome:
+    from prefect import tags
+
     began: list[float] = []
 
     def on_running(_flow: Any, flow_run: Any, _state: Any) -> None:
@@ -168,11 +184,13 @@ def _call(flow: Any, arguments: Mapping[str, Any], at_the_end: ExitStack) -> _Ou
         note_flow_run(flow_run.id)
 
     watched = flow.with_options(on_running=[on_running, *flow.on_running_hooks])
-    at_the_end.callback(_flush, started=began)
+    at_the_end.push(_note_interruption)
+    at_the_end.push(_flush)
     called = time.time()
-    result = watched(**arguments)
-    if inspect.isawaitable(result):
-        result = asyncio.run(_awaited(result))
+    with tags(flow_run_tag()):
+        result = watched(**arguments)
+        if inspect.isawaitable(result):
+            result = asyncio.run(_awaited(result))
     start = began[0] if began else called
     return _Outcome(result, start - psutil.Process().create_time(), time.time() - start)
 
@@ -181,14 +199,23 @@ async def _awaited(result: Any) -> Any:
     return await result
 
 
-def _flush(started: list[float]) -> None:
+def _is_interruption(kind: type[BaseException] | None) -> bool:
+    return kind is not None and not issubclass(kind, Exception)
+
+
+def _note_interruption(kind: type[BaseException] | None, *_: object) -> None:
+    if _is_interruption(kind):
+        note_interruption()
+
+
+def _flush(kind: type[BaseException] | None, *_: object) -> None:
     """Have everything written that is on its way to Prefect's server: progress, logs, events, task runs."""
     flush_progress_artifacts()
-    if started:
+    if flow_runs := own_flow_runs():
         from flows.prefect_records import wait_for_records
-        from tasks.crash_recovery import own_flow_runs
 
-        wait_for_records(own_flow_runs(), FLUSH_SECONDS)
+        # A task run that was just being created never ends by itself.
+        wait_for_records(flow_runs, INTERRUPTED_FLUSH_SECONDS if _is_interruption(kind) else FLUSH_SECONDS)
 
 
 def _show(outcome: _Outcome, terminal: Terminal) -> int:

@@ -43,7 +43,7 @@ def tune(
     with stage("Search") as line:
         if len(study.finished()) >= search.trials:
             require_a_finite_loss(study.best())
-            line.finish(f"kept from before · {describe(study.best())}")
+            line.finish(f"kept from before · {describe(study.best())}{not_searched(search, training)}")
             return result_of(study, version.uri, run_id=None)
         with tracked_run("tune", experiment=version.name, resume_key=key) as run:
             log_params(
@@ -55,12 +55,12 @@ def tune(
                 line.update(len(study.finished()), search.trials, f"trial {trial.number + 1}")
                 config = TrainingConfig.model_validate(training.model_dump() | trial.values)
                 job = job_for(base, version, config)
-                loss = try_settings(f"Trial {trial.number + 1}", job, base, pairs, config, version.name)
+                loss = try_settings(f"Trial {trial.number + 1}", job, base, pairs, config, version)
                 study.tell(trial, loss)
                 log_metrics(run.run_id, {"validation_loss": loss}, step=trial.number)
             require_a_finite_loss(study.best())
             log_params(run.run_id, {"best": study.best().values})
-            line.finish(describe(study.best()))
+            line.finish(f"{describe(study.best())}{not_searched(search, training)}")
     return result_of(study, version.uri, run_id=run.run_id)
 
 
@@ -78,6 +78,19 @@ def describe(trial: Trial) -> str:
     """A trial's loss and values in one line."""
     values = ", ".join(f"{name} {value:.3g}" for name, value in trial.values.items())
     return f"validation loss {trial.loss:.3f} with {values}"
+
+
+def not_searched(search: SearchConfig, training: TrainingConfig) -> str:
+    """What was left out of the space although somebody may expect it there, as the end of a sentence.
+
+    >>> not_searched(SearchConfig(), TrainingConfig(max_steps=30))
+    '; epochs not searched: training.max_steps sets the length'
+    >>> not_searched(SearchConfig(), TrainingConfig())
+    ''
+    """
+    if training.max_steps is None or not search.space.epochs:
+        return ""
+    return "; epochs not searched: training.max_steps sets the length"
 
 
 def result_of(study: Search, dataset: str, run_id: str | None) -> SearchResult:

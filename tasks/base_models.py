@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
 from llmops.errors import InputError
+from llmops.evaluation.config import EvaluationConfig
 from llmops.finetuning import ResolvedBase, ScratchRecipe, TrainingConfig, resolve_base_model
+from llmops.llm import positions_of
 from llmops.settings import settings
 from tasks.progress import stage
 
@@ -54,6 +57,39 @@ def require_base_model(spec: str, training: TrainingConfig) -> None:
         )
     if spec not in ("tiny", "scratch"):
         find_model(spec)
+
+
+def require_room_for_answers(
+    models: Sequence[str], evaluation: EvaluationConfig, scratch: ScratchRecipe = ScratchRecipe()
+) -> None:
+    """Refuse answers too long for a model that will be asked, before anything is trained or asked.
+
+    Raises:
+        InputError: there is no such model, or the longest answer leaves no room for a prompt.
+    """
+    for spec in models:
+        positions = _positions(spec, scratch)
+        if evaluation.max_new_tokens >= positions:
+            raise InputError(
+                f"evaluation.max_new_tokens {evaluation.max_new_tokens} leaves no room for a prompt in the {positions} "
+                f"positions of model {model_label(spec)}; set it below {positions}"
+            )
+
+
+def _positions(spec: str, scratch: ScratchRecipe) -> int:
+    """Longest sequence of a model in tokens, from its recipe or configuration: its weights are not read."""
+    if spec == "tiny":
+        from llmops.finetuning.tiny import TinyRecipe
+
+        return TinyRecipe().positions
+    if spec == "scratch":
+        return scratch.positions
+    from transformers import AutoConfig
+
+    folder = Path(spec).expanduser()
+    if not (folder / "config.json").is_file():
+        folder = find_model(spec).path
+    return positions_of(AutoConfig.from_pretrained(folder))
 
 
 def model_label(spec: str) -> str:

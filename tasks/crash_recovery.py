@@ -1,15 +1,16 @@
 """What every live process has under way, so that the next command can close what a killed one left open.
 
 `<home>/processes/<pid>.json` names the Prefect server and flow runs of one process, and the mark that it puts as a
-tag on each MLflow run with the write that creates it: so no moment to be killed or interrupted in leaves a run that
-nobody knows of. A process that ends closes what is still open and removes its record; one that was killed cannot,
-and the next command finds it, sees that the process is dead, and closes all of it. Safe with any number of commands
-at once on one home.
+tag on each MLflow run and each flow run with the write that creates it: so no moment to be killed or interrupted in
+leaves a run that nobody knows of. A process that ends closes what is still open and removes its record; one that was
+killed cannot, and the next command finds it, sees that the process is dead, and closes all of it. Safe with any number
+of commands at once on one home.
 """
 
 import atexit
 import os
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,10 @@ from filelock import FileLock
 from pydantic import BaseModel, Field, ValidationError
 
 from llmops.settings import settings
-from tasks.crashed_flow_runs import crash_flow_runs, crash_pool_runs
+from tasks.crashed_flow_runs import crash_flow_runs, crash_pool_runs, open_flow_runs
 
 PROCESS_TAG = "llmops.process"
+CREATION_SECONDS = 3.0
 
 
 class ProcessIdentity(BaseModel, frozen=True):
@@ -57,6 +59,13 @@ class ProcessRecord(BaseModel):
     flow_run_ids: list[UUID] = []
     mark: str = Field(default_factory=lambda: uuid4().hex)
     writes_mlflow_runs: bool = False
+    starts_flow_runs: bool = False
+    interrupted: bool = False
+
+    @property
+    def flow_run_tag(self) -> str:
+        """The mark as people see it on Prefect's pages."""
+        return f"process-{self.mark[:12]}"
 
 
 @dataclass
@@ -117,6 +126,22 @@ def mlflow_run_tag() -> dict[str, str]:
         return {PROCESS_TAG: record.mark}
 
 
+def flow_run_tag() -> str:
+    """The tag that says which process runs a flow run: it is part of creating one, before its id is known."""
+    with _lock:
+        record = _own_record()
+        if not record.starts_flow_runs:
+            record.starts_flow_runs = True
+            _write_own()
+        return record.flow_run_tag
+
+
+def note_interruption() -> None:
+    """Prefect ends an interrupted run itself, but for one that it was just creating: close that with the record."""
+    with _lock:
+        _own_record().interrupted = True
+
+
 def own_flow_runs() -> list[UUID]:
     """The flow runs that this process has noted."""
     with _lock:
@@ -124,12 +149,14 @@ def own_flow_runs() -> list[UUID]:
 
 
 def forget_own_record() -> None:
-    """Remove this process's record at its end, once the MLflow runs that an interruption left open are closed."""
+    """Remove this process's record at its end, once the runs that an interruption left open are closed."""
     global _mine
     with _lock:
         if _mine is not None and _mine.owner.pid == os.getpid():
-            # Where MLflow does not answer, the record stays, and the next command closes them.
+            # Where MLflow or Prefect does not answer, the record stays, and the next command closes them.
             with suppress(Exception):
+                if _mine.interrupted and _mine.starts_flow_runs:
+                    _close_prefect_runs(_mine, "It was interrupted.")
                 if _mine.writes_mlflow_runs:
                     _close_mlflow_runs(_mine.mark)
                 _record_file(_mine.owner).unlink(missing_ok=True)
@@ -160,8 +187,9 @@ def recover_from_crashes(work_pool: str | None = None) -> Recovered:
             found.servers += sum(map(_stop_server, record.servers))
             if record.writes_mlflow_runs:
                 found.mlflow_runs += _close_mlflow_runs(record.mark)
-            if record.flow_run_ids:
-                flow_runs, task_runs = _close_prefect_runs(record)
+            if record.flow_run_ids or record.starts_flow_runs:
+                why = f"The process {record.owner.pid} that ran it died."
+                flow_runs, task_runs = _close_prefect_runs(record, why)
                 found.flow_runs += flow_runs
                 found.task_runs += task_runs
             file.unlink(missing_ok=True)
@@ -233,8 +261,14 @@ def _close_mlflow_runs(mark: str) -> int:
     return len(runs)
 
 
-def _close_prefect_runs(record: ProcessRecord) -> tuple[int, int]:
+def _close_prefect_runs(record: ProcessRecord, why: str) -> tuple[int, int]:
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        return crash_flow_runs(client, record.flow_run_ids, f"The process {record.owner.pid} that ran it died.")
+        created = open_flow_runs(client, record.flow_run_tag)
+        until = time.monotonic() + CREATION_SECONDS
+        # The server may still be at the request whose answer the interruption did not wait for.
+        while record.interrupted and not record.flow_run_ids and not created and time.monotonic() < until:
+            time.sleep(0.1)
+            created = open_flow_runs(client, record.flow_run_tag)
+        return crash_flow_runs(client, [*record.flow_run_ids, *created], why)

@@ -47,6 +47,21 @@ def _infrastructure_alive(infrastructure_pid: str | None) -> bool:
         return False
 
 
+def open_flow_runs(client: "SyncPrefectClient", tag: str) -> list[UUID]:
+    """The flow runs with this tag that have not ended."""
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+        FlowRunFilterTags,
+    )
+    from prefect.client.schemas.objects import StateType
+
+    unended = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType(name) for name in OPEN_STATES]))
+    tagged = FlowRunFilter(tags=FlowRunFilterTags(any_=[tag]), state=unended)
+    return [run.id for run in _all_flow_runs(client, tagged)]
+
+
 def crash_flow_runs(client: "SyncPrefectClient", flow_run_ids: Sequence[UUID], why: str) -> tuple[int, int]:
     """Set flow runs, their subflows and all their task runs to Crashed, as far as they are open; how many were."""
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, FlowRunFilterParentFlowRunId

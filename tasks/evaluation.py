@@ -26,6 +26,7 @@ from llmops.evaluation.config import EvaluationConfig
 from llmops.evaluation.held_out import HeldOut
 from llmops.llm import LocalModel
 from tasks.base_models import find_model, model_label
+from tasks.evaluated_samples import log_samples
 from tasks.progress import stage
 from tasks.results import Example
 from tasks.tracking import log_metrics
@@ -106,7 +107,7 @@ def compare_models(candidate: Assessed, baseline: Assessed, gate: GateConfig, se
 
 @task(name="record evaluation", cache_policy=NO_CACHE)
 def record_evaluation(run_id: str, assessed: Assessed, held: HeldOut) -> None:
-    """Figures with their intervals, and the table of every input, answer and reference, into an MLflow run."""
+    """Figures with their intervals, and tables of every input, answer and reference, into an MLflow run."""
     log_figures(run_id, assessed.figures)
     log_metrics(run_id, {"inputs": len(held.inputs), "seconds": assessed.seconds})
     table = pd.DataFrame(
@@ -119,6 +120,8 @@ def record_evaluation(run_id: str, assessed: Assessed, held: HeldOut) -> None:
         }
     )
     MlflowClient().log_table(run_id, table, "predictions.json")
+    scores = {name: measured.per_sample() for name, measured in assessed.measured.items()}
+    log_samples(run_id, held, assessed.outputs, scores)
 
 
 def log_figures(run_id: str, figures: dict[str, Estimate]) -> None:

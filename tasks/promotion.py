@@ -53,10 +53,10 @@ def decide(comparisons: "Sequence[ComparedWith]", gate: GateConfig) -> Decision:
     return Decision(passed=True, verdict=base.comparison.verdict, reason=primary.sentence)
 
 
-def other_champion(name: str, digest: str) -> list[str]:
+def other_champion(name: str, digest: str | None = None) -> list[str]:
     """The champion as a model to compare with; none where there is none, or where it is the model of this digest."""
     champion = version_at(name, CHAMPION)
-    if champion is None or champion.tags.get(DIGEST_TAG) == digest:
+    if champion is None or (digest is not None and champion.tags.get(DIGEST_TAG) == digest):
         return []
     return [f"models:/{name}@{CHAMPION}"]
 

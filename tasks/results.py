@@ -1,6 +1,8 @@
 """What each flow returns: the object that ``--json`` prints, and the tables that a person reads."""
 
-from pydantic import BaseModel, computed_field
+from typing import Any
+
+from pydantic import BaseModel, computed_field, field_serializer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
@@ -10,6 +12,7 @@ from rich.text import Text
 from llmops.data import DatasetVersion, PreparationReport
 from llmops.evaluation import Comparison, Estimate
 from llmops.evaluation.measurement import find_metric
+from tasks.dataset_summary import next_commands, report_summary
 from tasks.promotion import Promotion, Rollback
 
 COLOURS = {"better": "green", "not worse": "green", "worse": "red", "inconclusive": "yellow"}
@@ -29,24 +32,32 @@ class FlowResult(BaseModel):
 
 
 class DatasetResult(FlowResult):
-    """A published dataset version and how it came about."""
+    """A published dataset version and how it came about; `reused` says that the same version was there already."""
 
     dataset: str
     version: DatasetVersion
     report: PreparationReport
+    reused: bool
     run_id: str
+    report_at: str
 
-    def __rich__(self) -> RenderableType:
-        table = Table(title=f"Dataset {self.dataset}", title_justify="left", show_header=False)
-        table.add_row("rows read", f"{self.report.read:,}")
-        for what in ("dropped_repeats", "leaked", "left_out", "bridging"):
-            if dropped := getattr(self.report, what):
-                table.add_row(f"dropped: {what.removeprefix('dropped_').replace('_', ' ')}", f"{dropped:,}")
-        for split, count in self.version.counts.items():
-            table.add_row(split, f"{count:,}")
-        table.add_row("inputs with several references", f"{self.report.several_references:,}")
-        table.add_row("digest", self.version.digest[:16])
-        return table
+    @field_serializer("version")
+    def _version_without_its_report(self, version: DatasetVersion) -> dict[str, Any]:
+        # The report of this run stands beside it; that of a version that was there already is in `llmops show dataset`.
+        return version.model_dump(mode="json", exclude={"report"})
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        title = Text(f"Dataset {self.dataset}", "bold")
+        title.append(f"  {self.version.kind}, digest {self.version.digest[:12]}", "not bold dim")
+        yield title
+        if self.reused:
+            yield Text("The same samples with the same settings as before: nothing new was published.", "yellow")
+        yield ""
+        yield report_summary(self.report)
+        yield ""
+        yield Text("Go on with")
+        for line in (*next_commands(self.dataset, self.version.counts), "", f"Report  {self.report_at}"):
+            yield Segment(f"  {line}".rstrip() + "\n")  # whole, to be copied, however narrow the terminal
 
 
 class TrialResult(BaseModel):

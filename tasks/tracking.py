@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -71,8 +72,10 @@ def tracked_run(
         status = "FINISHED"
     except Exception:
         raise
-    except BaseException:  # Ctrl-C, and what a termination signal raises
+    except BaseException as error:  # Ctrl-C, and what a termination signal raises
         status = "KILLED"
+        # The frames of an interrupted query keep its cursor, and an open cursor keeps SQLite's file locked.
+        traceback.clear_frames(error.__traceback__)
         raise
     finally:
         _enclosing_run.reset(token)

@@ -27,7 +27,7 @@ from llmops.finetuning import (
 from llmops.settings import settings
 from tasks.datasets import TrainingPairs
 from tasks.progress import stage
-from tasks.tracking import log_params, tracked_run
+from tasks.tracking import log_dataset, log_params, tracked_run
 
 WRITE_EVERY_SECONDS = 1.0
 TRAINING_CODE = ("llmops.finetuning.training", "llmops.finetuning.batches", "llmops.llm.chat_format")
@@ -77,16 +77,17 @@ def train_model(
     base: ResolvedBase,
     pairs: TrainingPairs,
     config: TrainingConfig,
-    experiment: str,
+    version: DatasetVersion,
 ) -> Trained:
-    """Train, or go on from the newest checkpoint, or take the finished model of the same training."""
+    """Train on pairs of a version, or go on from the newest checkpoint, or take the finished model of before."""
     with stage(title) as line:
         kept = _kept(job)
         if kept is not None:
             line.finish(f"kept from before · {_summary(kept.result)}")
             return kept
-        with tracked_run(title.lower(), experiment=experiment, resume_key=job.digest) as run:
+        with tracked_run(title.lower(), experiment=version.name, resume_key=job.digest) as run:
             log_params(run.run_id, {"base_model": base.name, **config.model_dump()})
+            log_dataset(run.run_id, version, "training")
             curves = Curves(run.run_id)
 
             def follow(event: TrainingEvent) -> None:
@@ -104,11 +105,11 @@ def train_model(
 
 
 def try_settings(
-    title: str, job: Job, base: ResolvedBase, pairs: TrainingPairs, config: TrainingConfig, experiment: str
+    title: str, job: Job, base: ResolvedBase, pairs: TrainingPairs, config: TrainingConfig, version: DatasetVersion
 ) -> float:
     """Validation loss of a training with these settings; infinite where it diverged."""
     try:
-        trained = train_model(title, job, base, pairs, config, experiment)
+        trained = train_model(title, job, base, pairs, config, version)
     except TrainingDivergedError:
         return math.inf
     if trained.result.validation_loss is None:

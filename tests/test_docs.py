@@ -12,6 +12,8 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from llmops.data.rules import RULES
+
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/datasets.md", "docs/fine-tuning.md", "docs/evaluation.md", "docs/operations.md")
 
@@ -76,3 +78,9 @@ def test_commands_that_run_elsewhere_are_there() -> None:
     for command, file in ELSEWHERE.items():
         words = command.partition("=")[0].removeprefix("export ").removeprefix("llmops ")
         assert words in (ROOT / file).read_text(), f"{file} does not run: {command}"
+
+
+def test_the_guide_lists_every_rule_with_its_severity_and_weight() -> None:
+    text = (ROOT / "docs/datasets.md").read_text()
+    for rule in RULES.values():
+        assert f"| `{rule.name}` | {rule.severity} | {rule.weight:g} | {rule.advice} |" in text

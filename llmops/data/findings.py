@@ -45,9 +45,11 @@ def raise_errors(findings: Sequence[Finding]) -> None:
         InputError: one line that names the first five errors and counts the others.
     """
     errors = [finding for finding in findings if finding.severity == "error"]
-    if not errors:
-        return
+    if errors:
+        raise InputError(errors_line(errors))
+
+
+def errors_line(errors: Sequence[Finding]) -> str:
+    """The first five of some errors, and how many more there are, in one line."""
     line = "; ".join(str(finding) for finding in errors[:SHOWN])
-    if len(errors) > SHOWN:
-        line += f"; and {len(errors) - SHOWN} more"
-    raise InputError(line)
+    return line if len(errors) <= SHOWN else f"{line}; and {len(errors) - SHOWN} more"

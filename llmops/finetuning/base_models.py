@@ -91,7 +91,7 @@ def _scratch(models_dir: Path, recipe: ScratchRecipe, texts: Sequence[str]) -> R
     from llmops.finetuning.scratch import build_scratch, scratch_digest
 
     if not texts:
-        raise InputError('base model "scratch" needs training texts for its tokenizer, and there are none')
+        raise InputError('model "scratch" is made from training texts, and there are none; name another')
     digest = scratch_digest(recipe, texts)
     path, reused = _keep(models_dir, "scratch", digest, lambda new: build_scratch(new, recipe, texts))
     return ResolvedBase("scratch", path, digest, reused)
@@ -100,7 +100,7 @@ def _scratch(models_dir: Path, recipe: ScratchRecipe, texts: Sequence[str]) -> R
 def _folder(folder: Path) -> ResolvedBase:
     missing = _missing(folder)
     if missing:
-        raise InputError(f"base model {folder} is no transformers folder: it holds no {missing}")
+        raise InputError(f"model {folder} is no transformers folder: it holds no {missing}")
     return ResolvedBase(str(folder), folder, folder_digest(folder), reused=True)
 
 
@@ -127,7 +127,7 @@ def _registered(spec: str, models_dir: Path) -> ResolvedBase:
         path, reused = _keep(models_dir, "registered", digest, download)
     except MlflowException as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"base model {spec} is not in the MLflow registry ({reason})") from error
+        raise InputError(f"model {spec} is not in the MLflow registry ({reason})") from error
     return ResolvedBase(name, path, digest, reused)
 
 
@@ -140,7 +140,7 @@ def _model_version(spec: str) -> Any:
         return client.get_model_version_by_alias(name, alias)
     name, _, version = name.rpartition("/")
     if not name or not version.isdigit():
-        raise InputError(f"base model {spec} names no version; write models:/NAME@ALIAS or models:/NAME/VERSION")
+        raise InputError(f"model {spec} names no version; write models:/NAME@ALIAS or models:/NAME/VERSION")
     return client.get_model_version(name, version)
 
 
@@ -150,7 +150,7 @@ def _pick_transformers_folder(downloaded: Path, name: str, folder: Path) -> None
     weights = next((path.parent for path in configs if _has_weights(path.parent)), None)
     tokenizers = sorted(downloaded.rglob("tokenizer_config.json"), key=lambda path: len(path.parts))
     if weights is None or not tokenizers:
-        raise InputError(f"base model {name} holds no transformers weights with a tokenizer; register full weights")
+        raise InputError(f"model {name} holds no transformers weights with a tokenizer; register full weights")
     shutil.copytree(weights, folder)
     if tokenizers[0].parent != weights:
         shutil.copytree(tokenizers[0].parent, folder, dirs_exist_ok=True)
@@ -169,13 +169,13 @@ def _hub(spec: str) -> ResolvedBase:
             cached = None
         path = Path(snapshot_download(spec, allow_patterns=wanted))
     except HFValidationError as error:
-        raise InputError(f"base model {choices}, and no valid id on the Hugging Face hub") from error
+        raise InputError(f"model {choices}, and no valid id on the Hugging Face hub") from error
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"base model {choices}, and the Hugging Face hub gave none ({reason})") from error
+        raise InputError(f"model {choices}, and the Hugging Face hub gave none ({reason})") from error
     missing = _missing(path)
     if missing:
-        raise InputError(f"base model {spec} on the Hugging Face hub holds no {missing}; choose another")
+        raise InputError(f"model {spec} on the Hugging Face hub holds no {missing}; choose another")
     digest = content_digest({"hub": spec, "commit": path.name})
     return ResolvedBase(spec, path, digest, reused=cached is not None and Path(cached) == path)
 

@@ -8,7 +8,7 @@
 """
 
 from llmops.llm.chat_format import EncodedExamples, encode_example, encode_examples, encode_prompt
-from llmops.llm.local_model import LocalModel, TokenScore
+from llmops.llm.local_model import LocalModel, TokenScore, positions_of
 
 __all__ = [
     "EncodedExamples",
@@ -17,4 +17,5 @@ __all__ = [
     "encode_example",
     "encode_examples",
     "encode_prompt",
+    "positions_of",
 ]

@@ -5,6 +5,7 @@ the rounding of the weights' number format.
 """
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ class LocalModel:
         ensure_chat_template(tokenizer)
         self.model = model.eval()
         self.tokenizer = tokenizer
-        self.positions: int = getattr(model.config, "max_position_embeddings", None) or 2**30
+        self.positions = positions_of(model.config)
         # Sampling settings that came with the model must not touch greedy search.
         self.model.generation_config = GenerationConfig(
             eos_token_id=_ends(model, tokenizer),
@@ -100,14 +101,15 @@ class LocalModel:
             on_batch: called after each batch with (inputs answered, inputs in all).
 
         Raises:
-            InputError: ``max_new_tokens`` alone exceeds what the model can attend to.
+            InputError: ``max_new_tokens`` leaves no room for a prompt in what the model can attend to.
         """
         import torch
 
         room = self.positions - max_new_tokens
         if room < 1:
             raise InputError(
-                f"max_new_tokens {max_new_tokens} exceeds the model's {self.positions} positions; lower it"
+                f"max_new_tokens {max_new_tokens} leaves no room for a prompt in the model's {self.positions} "
+                f"positions; set it below {self.positions}"
             )
         prompts = [ids[-room:] for ids in encode_prompts(self.tokenizer, inputs)]
         answers = [""] * len(prompts)
@@ -171,6 +173,16 @@ class LocalModel:
             for row, index in enumerate(batch):
                 scores[index] = _score(logits[row], completions[index], start=len(prompts[index]))
         return [scores[index] for index in range(len(pairs))]
+
+
+def positions_of(config: Any) -> int:
+    """Longest sequence, in tokens, for a model with this transformers configuration; no limit where it names none.
+
+    >>> from types import SimpleNamespace
+    >>> positions_of(SimpleNamespace(max_position_embeddings=512))
+    512
+    """
+    return getattr(config, "max_position_embeddings", None) or sys.maxsize
 
 
 def _score(logits: Any, completion: list[int], start: int) -> TokenScore:

@@ -23,7 +23,8 @@ class SearchSpace(BaseModel):
     )
     batch_size: list[PositiveInt] = Field(default=[16, 32], description="Batch sizes to choose from.")
     epochs: list[Annotated[float, Field(gt=0)]] = Field(
-        default=[5, 7], description="Passes over the training split to choose from."
+        default=[5, 7],
+        description="Passes over the training split to choose from; left out where max_steps sets the length.",
     )
     rank: list[PositiveInt] = Field(
         default=[16, 32], description="LoRA ranks to choose from; left out for full fine-tuning."
@@ -37,16 +38,20 @@ class SearchSpace(BaseModel):
         return bounds
 
     def distributions(self, training: TrainingConfig) -> dict[str, Any]:
-        """The space as Optuna distributions, without the rank where there is no adapter to have one."""
+        """The space as Optuna distributions, without what the training settings leave no effect.
+
+        That is the rank where there is no adapter to have one, and the epochs where ``max_steps`` sets the length.
+        """
         from optuna.distributions import CategoricalDistribution, FloatDistribution
 
         space: dict[str, Any] = {}
         if self.learning_rate:
             low, high = self.learning_rate
             space["learning_rate"] = FloatDistribution(low, high, log=True)
-        for name in ("batch_size", "epochs"):
-            if choices := getattr(self, name):
-                space[name] = CategoricalDistribution(choices)
+        if self.batch_size:
+            space["batch_size"] = CategoricalDistribution(self.batch_size)
+        if self.epochs and training.max_steps is None:
+            space["epochs"] = CategoricalDistribution(self.epochs)
         if self.rank and training.method != "full":
             space["rank"] = CategoricalDistribution(self.rank)
         return space

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -74,17 +75,43 @@ def test_a_bug_is_one_line_that_says_where_the_traceback_is(command_line: Any) -
     assert "Traceback" in log.read_text()
 
 
-def test_ctrl_c_ends_with_130_and_leaves_nothing_running(command_line: Any) -> None:
+@pytest.mark.parametrize(
+    ("sent", "status", "last"), [(signal.SIGINT, 130, "Interrupted."), (signal.SIGTERM, 143, "Terminated.")]
+)
+def test_a_signal_is_said_has_its_status_and_leaves_nothing_running(
+    command_line: Any, sent: signal.Signals, status: int, last: str
+) -> None:
     command = command_line.start("greet", "--who", "x", "--seconds", "60")
     _wait_for_task(command_line.home)
-    command.send_signal(signal.SIGINT)
+    command.send_signal(sent)
     _, said = command.communicate(timeout=60)
-    assert command.returncode == 130
-    assert said.splitlines()[-1] == "Interrupted."
+    assert command.returncode == status
+    assert said.splitlines()[-1] == last
     assert "Traceback" not in said
     assert not {"RUNNING", "PENDING"} & {*states(command_line.home, "flow_run"), *states(command_line.home, "task_run")}
     assert "RUNNING" not in mlflow_states(command_line.home)
     assert not processes_of(command_line.home)
+
+
+def test_ctrl_c_after_the_end_changes_nothing(command_line: Any) -> None:
+    # Modules are taken apart last, when Python has given the signals back to the system.
+    late = (
+        "import os\n"
+        "class Late:\n"
+        "    def __init__(self): self.interrupt = lambda kill=os.kill, me=os.getpid(): kill(me, 2)\n"
+        "    def __del__(self): self.interrupt()\n"
+        "late = Late()\n"
+    )
+    python, _, code, *arguments = command_line.command("nobody")
+    done = subprocess.run(
+        [python, "-c", late + code, *arguments],
+        cwd=command_line.folder,
+        env=command_line.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, "the status of an unknown flow, not of an interruption"
 
 
 def test_after_kill_9_the_next_command_leaves_nothing_running(command_line: Any) -> None:

@@ -32,7 +32,7 @@ WIDE = GateConfig(margins={"exact_match": 0.9, "chrf": 90.0})
 
 def run_lifecycle(pairs_file: Path) -> EvaluationResult:
     return lifecycle(
-        source=pairs_file,
+        source=str(pairs_file),
         name="toy",
         base_model="scratch",
         search=SEARCH,
@@ -121,28 +121,41 @@ def a_second_champion_can_be_rolled_back() -> None:
 def test_evaluate_takes_a_registered_model_and_several_baselines(
     home: Path, prefect_server: None, pairs_file: Path
 ) -> None:
-    prepare_dataset(pairs_file, "toy")
+    prepare_dataset(str(pairs_file), "toy")
     trained = fine_tune("toy", "toy", "scratch", TRAINING, SCRATCH, ASKED, GATE)
     result = evaluate("toy@1", "models:/toy/1", ["models:/toy/1"], ASKED, WIDE)
     assert result.metrics == trained.metrics
     assert result.verdict == "not worse"
     assert result.exit_status == 0
+    answers_too_long_for_a_model_are_refused_before_anything_runs()
+
+
+def answers_too_long_for_a_model_are_refused_before_anything_runs() -> None:
+    MlflowClient().set_registered_model_alias("toy", "champion", "1")
+    before = runs()
+    longer = SCRATCH.model_copy(update={"positions": 128})
+    with pytest.raises(InputError, match="64 positions of model models:/toy@champion"):
+        fine_tune("toy", "toy", "scratch", TRAINING, longer, EvaluationConfig(max_new_tokens=100), GATE)
+    with pytest.raises(InputError, match="64 positions of model models:/toy/1"):
+        evaluate("toy@1", "models:/toy/1", evaluation=EvaluationConfig(max_new_tokens=64))
+    assert runs() == before
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"source": Path("missing.jsonl")}, "missing.jsonl"),
+        ({"source": "missing.jsonl"}, "missing.jsonl"),
         ({"base_model": "no/such-folder"}, "no/such-folder"),
         ({"base_model": "models:/nothing@champion"}, "models:/nothing@champion"),
         ({"training": TrainingConfig(method="lora")}, "scratch has random weights"),
-        ({"test_source": Path("missing.csv")}, "missing.csv"),
+        ({"test_source": "missing.csv"}, "missing.csv"),
+        ({"evaluation": EvaluationConfig(max_new_tokens=512)}, r"evaluation\.max_new_tokens 512 .* of model scratch"),
     ],
 )
 def test_bad_input_publishes_nothing_and_leaves_nothing_running(
     home: Path, prefect_server: None, pairs_file: Path, changed: dict[str, object], message: str
 ) -> None:
-    arguments = {"source": pairs_file, "name": "toy", "base_model": "scratch", "training": TRAINING} | changed
+    arguments = {"source": str(pairs_file), "name": "toy", "base_model": "scratch", "training": TRAINING} | changed
     with pytest.raises(InputError, match=message):
         lifecycle(**arguments)  # type: ignore[arg-type]
     assert dataset_store().names() == []

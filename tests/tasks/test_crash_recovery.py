@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psutil
 import pytest
@@ -17,9 +19,11 @@ from tasks.crash_recovery import (
     ProcessIdentity,
     ProcessRecord,
     Recovered,
+    flow_run_tag,
     forget_own_record,
     mlflow_run_tag,
     note_flow_run,
+    note_interruption,
     note_server,
     recover_from_crashes,
 )
@@ -175,3 +179,48 @@ def test_flow_runs_with_subflows_and_task_runs_are_crashed(home: Path, prefect_s
         assert client.read_flow_run(left).state_type.value == "CRASHED"
         assert client.read_flow_run(finished).state_type.value == "COMPLETED"
         assert family
+
+
+@pytest.mark.service
+def test_a_flow_run_that_was_just_being_created_is_crashed(
+    home: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect import flow, tags
+    from prefect.client.orchestration import SyncPrefectClient, get_client
+
+    created: list[UUID] = []
+    requests: list[threading.Thread] = []
+    create = SyncPrefectClient.create_flow_run
+
+    def interrupted(_client: SyncPrefectClient, **options: Any) -> None:
+        # Ctrl-C comes before we learn its id, and before the server has got to it.
+        def request() -> None:
+            time.sleep(0.5)
+            with get_client(sync_client=True) as other:
+                created.append(create(other, **options).id)
+
+        requests.append(threading.Thread(target=request))
+        requests[-1].start()
+        raise KeyboardInterrupt
+
+    @flow
+    def begin() -> None: ...
+
+    def state(run: Any) -> str:
+        with get_client(sync_client=True) as client:
+            return str(client.read_flow_run(run).state_type.value)
+
+    monkeypatch.setattr(SyncPrefectClient, "create_flow_run", interrupted)
+    dead = ProcessRecord(owner=dead_process(), starts_flow_runs=True)
+    with pytest.raises(KeyboardInterrupt), tags(dead.flow_run_tag):
+        begin()
+    requests[0].join()
+    leave_record(home, dead)
+    assert recover_from_crashes() == Recovered(flow_runs=1)
+
+    with pytest.raises(KeyboardInterrupt), tags(flow_run_tag()):
+        begin()
+    note_interruption()
+    forget_own_record()
+    requests[1].join()
+    assert [state(run) for run in created] == ["CRASHED", "CRASHED"]

@@ -1,6 +1,7 @@
 """MLflow runs: nested by themselves, ended with the right status, and picked up after a crash."""
 
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,17 @@ def test_a_run_ends_as_its_block_did(home: Path, error: type[BaseException], sta
     with tracked_run("broken", experiment="x", resume_key="k") as again:
         assert not again.resumed
     assert again.run_id != run.run_id
+
+
+def test_an_interruption_within_a_query_does_not_lock_the_store(home: Path) -> None:
+    def query() -> None:
+        rows = sqlite3.connect(home / "mlflow.db").execute("SELECT name FROM sqlite_master")
+        next(rows)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), tracked_run("asked", experiment="x") as run:
+        query()
+    assert MlflowClient().get_run(run.run_id).info.status == "KILLED"
 
 
 def begin_and_die(key: str) -> str:
@@ -70,6 +82,7 @@ def test_a_dataset_version_becomes_an_input(home: Path) -> None:
             "name": "support",
             "number": 3,
             "digest": "d" * 64,
+            "rows_digest": "e" * 64,
             "kind": "user",
             "parent": 2,
             "sources": [],

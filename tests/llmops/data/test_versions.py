@@ -1,20 +1,18 @@
-import multiprocessing
-import os
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
-from llmops.data import SAMPLE_SCHEMA, DatasetStore, DatasetVersion, SourceFile
-from llmops.data.splits import assign_splits
-from llmops.data.versions import samples_digest
+from llmops.data import SAMPLE_SCHEMA, SPLITS, DatasetStore, DatasetVersion, SourceFile, versions
+from llmops.data.version_digest import version_digest
+from llmops.data.version_manifest import EditRecord
 from llmops.errors import InputError
 
 Samples = Callable[..., pa.Table]
 Tables = list[pa.Table]
-SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 
 @pytest.fixture
@@ -28,7 +26,14 @@ def tables(samples: Samples) -> Tables:
 
 
 def prepared(samples: Samples, topic: str) -> pa.Table:
-    return assign_splits(samples([(f"{topic} {number}", "x") for number in range(40)]), SHARES, 0).table
+    """40 samples: every eighth is for validation, every tenth a test."""
+    table = samples([(f"{topic} {number}", "x") for number in range(40)])
+    splits = ["validation" if number % 8 == 1 else "test" if number % 10 == 2 else "train" for number in range(40)]
+    return table.set_column(table.schema.get_field_index("split"), SAMPLE_SCHEMA.field("split"), pa.array(splits))
+
+
+def digest_of(table: pa.Table) -> str:
+    return version_digest(table.to_batches()).samples
 
 
 def test_a_version_comes_back_as_it_was_published(store: DatasetStore, tables: Tables) -> None:
@@ -38,14 +43,14 @@ def test_a_version_comes_back_as_it_was_published(store: DatasetStore, tables: T
     )
     second = store.publish("tickets", tables[1], kind="golden")
     assert (first.uri, first.parent, second.uri, second.parent) == ("tickets@1", None, "tickets@2", 1)
-    assert sum(first.counts.values()) == 40
+    assert first.counts == {"train": 31, "validation": 5, "test": 4}
     for version, table in zip((first, second), tables, strict=True):
         assert DatasetVersion.model_validate_json(version.model_dump_json()) == version
         assert store.resolve(version.uri) == version
         read = store.read(version)
         assert read.schema.equals(SAMPLE_SCHEMA)
         assert read.equals(table)
-        splits = [store.read(version, split) for split in SHARES]
+        splits = [store.read(version, split) for split in SPLITS]
         assert [len(rows) for rows in splits] == list(version.counts.values())
         assert set(splits[2]["split"].to_pylist()) == {"test"}
     assert store.resolve("tickets") == store.resolve("tickets@latest") == second
@@ -57,8 +62,9 @@ def test_samples_keep_context_metadata_and_any_text(store: DatasetStore, samples
     table = samples([("🙂\u202e\r\n\x01", "\ufeffß")])
     context = pa.array([""], pa.string())
     metadata = pa.array([[("key", "x"), ("k2", "")]], pa.map_(pa.string(), pa.string()))
-    table = table.set_column(3, "context", context).set_column(4, "metadata", metadata)
-    table = table.set_column(6, "split", pa.array(["train"])).cast(SAMPLE_SCHEMA)
+    columns = {"context": context, "metadata": metadata, "split": ["train"], "messages": ['{"messages":[]}']}
+    columns["quality"] = pa.array([0.25], pa.float32())
+    table = pa.table({**dict(zip(table.column_names, table.columns, strict=True)), **columns}, schema=SAMPLE_SCHEMA)
     assert store.read(store.publish("odd", table)).equals(table)
 
 
@@ -86,14 +92,14 @@ def test_old_content_again_is_a_new_version_over_the_same_rows(store: DatasetSto
 
 
 def test_the_digest_is_of_content_split_and_group(tables: Tables) -> None:
-    digest = samples_digest(tables[0])
-    assert samples_digest(tables[0].take(list(range(39, -1, -1)))) == digest
+    digest = digest_of(tables[0])
+    assert digest_of(tables[0].take(list(range(39, -1, -1)))) == digest
     for column in ("split", "group"):
         changed = tables[0].set_column(
             SAMPLE_SCHEMA.get_field_index(column), column, pa.array(["train"] * 40, pa.string())
         )
-        assert samples_digest(changed) != digest
-    assert samples_digest(tables[1]) != digest
+        assert digest_of(changed) != digest
+    assert digest_of(tables[1]) != digest
 
 
 def test_unknown_references_list_what_exists(store: DatasetStore, tables: Tables) -> None:
@@ -115,33 +121,6 @@ def test_names_that_are_none(store: DatasetStore, tables: Tables, name: str) -> 
     assert not store.root.exists()
 
 
-def die_between_the_commits(root: Path, table: pa.Table) -> None:
-    store = DatasetStore(root)
-    store._append_version = lambda version: os._exit(9)  # type: ignore[method-assign]
-    store.publish("a", table)
-
-
-def publish_own(root: Path, table: pa.Table, barrier: "multiprocessing.synchronize.Barrier") -> None:
-    barrier.wait()
-    DatasetStore(root).publish("a", table)
-
-
-def test_a_death_between_the_commits_leaves_the_old_latest(store: DatasetStore, tables: Tables) -> None:
-    first = store.publish("a", tables[0])
-    process = multiprocessing.get_context("spawn").Process(target=die_between_the_commits, args=(store.root, tables[1]))
-    process.start()
-    process.join(60)
-    assert process.exitcode == 9
-    assert store.versions("a") == [first]
-    assert store.read(store.resolve("a")).equals(tables[0])
-    orphaned = DeltaTable(store.root / "a" / "samples").version()
-    assert orphaned == 1
-    second = store.publish("a", tables[1])
-    assert second.number == 2
-    assert store.read(second).equals(tables[1])
-    assert DeltaTable(store.root / "a" / "samples").version() == orphaned
-
-
 def test_a_death_in_the_first_publication_leaves_no_name(
     store: DatasetStore, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,37 +135,86 @@ def test_a_death_in_the_first_publication_leaves_no_name(
     assert store.publish("a", tables[0]).number == 1
 
 
-def test_publishers_at_the_same_time_each_get_a_version(store: DatasetStore, samples: Samples) -> None:
-    context = multiprocessing.get_context("spawn")
-    contents = [prepared(samples, topic) for topic in ("one", "two", "three")]
-    barrier = context.Barrier(len(contents))
-    processes = [context.Process(target=publish_own, args=(store.root, table, barrier)) for table in contents]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0, 0, 0]
-    published = store.versions("a")
-    assert [version.number for version in published] == [1, 2, 3]
-    assert {version.digest for version in published} == {samples_digest(table) for table in contents}
-    for version in published:
-        assert samples_digest(store.read(version)) == version.digest
+def test_batches_are_read_in_order_and_more_than_once(
+    store: DatasetStore, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = store.publish("a", tables[0].to_batches(max_chunksize=7))
+    monkeypatch.setattr(versions, "RANGE_ROWS", 16)
+    monkeypatch.setattr(versions, "BATCH_ROWS", 5)
+    stored = store.batches(version)
+    assert max(len(batch) for batch in stored) == 5
+    assert pa.Table.from_batches(stored).equals(tables[0])
+    test = store.batches(version, "test")
+    assert len(test) == len(store.read(version, "test")) == 4
+    ids = [batch.to_pydict() for batch in test.select(["id"])]
+    assert [one for batch in ids for one in batch["id"]] == store.read(version, "test")["id"].to_pylist()
+    assert store.publish("b", stored).digest == version.digest
 
 
-def test_versions_outlive_the_log_they_were_written_in(store: DatasetStore, tables: Tables) -> None:
-    versions = [store.publish("a", table) for table in (*tables, *tables)]
-    for part in ("samples", "versions"):
-        delta = DeltaTable(store.root / "a" / part)
-        delta.create_checkpoint()
-        log = store.root / "a" / part / "_delta_log"
-        for entry in log.glob("*.json"):
-            if int(entry.stem) < delta.version():
-                entry.unlink()
-    assert store.versions("a") == versions
-    assert store.read(versions[0]).equals(tables[0])
+def test_what_cannot_be_a_version_is_refused(store: DatasetStore, tables: Tables) -> None:
+    table = tables[0]
+    column = SAMPLE_SCHEMA.get_field_index("split")
+    unsplit = table.set_column(column, SAMPLE_SCHEMA.field(column), pa.nulls(40, pa.string()))
+    for samples, complaint in (
+        (unsplit, r"40 sample\(s\) have the split None; the splits are train, validation, test"),
+        (pa.concat_tables([table, table.slice(3, 2)]), r"2 sample id\(s\) occur more than once"),
+        (table.slice(0, 0), "there are no samples"),
+    ):
+        with pytest.raises(InputError, match=complaint):
+            store.publish("a", samples)
+    with pytest.raises(TypeError, match="gone through twice"):
+        store.publish("a", iter(table.to_batches()))
+    assert store.names() == []
 
 
-def test_order_and_content_survive_a_rewrite_of_the_files(store: DatasetStore, tables: Tables) -> None:
+def test_the_manifest_keeps_report_parent_and_edit(store: DatasetStore, tables: Tables) -> None:
+    store.publish("a", tables[0], report={"read": 41, "dropped": {"exact repeat": 1}})
+    store.publish("a", tables[1])
+    edit = EditRecord(reason="labels were wrong", added=1, retired=2)
+    store.publish("a", tables[0], parent=1, edit=edit, config={"seed": 1})
+    first, second, third = store.versions("a")
+    assert (first.report, second.report) == ({"read": 41, "dropped": {"exact repeat": 1}}, None)
+    assert (third.parent, third.edit, third.rows_digest) == (1, edit, first.rows_digest)
+
+
+def test_other_quality_is_another_version_of_the_same_digest(store: DatasetStore, tables: Tables) -> None:
+    scored = tables[0].set_column(8, SAMPLE_SCHEMA.field(8), pa.array([0.5] * 40, pa.float32()))
+    first, second = store.publish("a", tables[0]), store.publish("a", scored)
+    assert (first.number, second.number, first.digest) == (1, 2, second.digest)
+    assert store.read(first).equals(tables[0])
+    assert store.read(second).equals(scored)
+
+
+def test_the_digest_is_what_its_description_says(tables: Tables) -> None:
+    rows = [
+        hashlib.sha256(f"{row['id']}\0{row['split']}\0{row['group']}".encode()).digest()[:16]
+        for row in tables[0].to_pylist()
+    ]
+    assert digest_of(tables[0]) == hashlib.sha256(b"".join(sorted(rows))).hexdigest()
+
+
+def test_a_store_of_another_release_says_so(store: DatasetStore, tables: Tables) -> None:
     version = store.publish("a", tables[0])
-    DeltaTable(store.root / "a" / "samples").optimize.z_order(["id"])
-    assert store.read(version).equals(tables[0])
+    old_rows = (
+        tables[0]
+        .drop_columns(["messages", "quality"])
+        .append_column("rows_digest", pa.array([version.rows_digest] * 40))
+    )
+    write_deltalake(store.root / "a" / "samples", old_rows, mode="overwrite", schema_mode="overwrite")
+    with pytest.raises(InputError, match=r"a: written by another release of llmops; move it away and prepare"):
+        store.read(version)
+    row = pa.table({"number": [1], "digest": ["0"], "manifest": ['{"name": "b", "number": 1}']})
+    write_deltalake(store.root / "b" / "versions", row)
+    with pytest.raises(InputError, match="b: written by another release"):
+        store.resolve("b")
+
+
+def test_files_removed_from_outside_are_noticed_before_a_version_is_recorded(
+    store: DatasetStore, tables: Tables
+) -> None:
+    first = store.publish("a", tables[0])
+    store.publish("a", tables[1])
+    next((store.root / "a" / "samples" / f"rows_digest={first.rows_digest}").glob("*.parquet")).unlink()
+    with pytest.raises(InputError, match="were removed or changed from outside, so a was not published"):
+        store.publish("a", tables[0])
+    assert len(store.versions("a")) == 2

@@ -80,6 +80,11 @@ def test_full_fine_tuning_has_no_rank() -> None:
     assert "rank" in SearchSpace().distributions(LORA)
 
 
+def test_where_max_steps_sets_the_length_epochs_are_not_searched() -> None:
+    fixed = LORA.model_copy(update={"max_steps": 30})
+    assert set(SearchSpace().distributions(LORA)) - set(SearchSpace().distributions(fixed)) == {"epochs"}
+
+
 @pytest.mark.parametrize("bounds", [[0.01], [0.01, 0.001], [0.0, 0.1]])
 def test_bounds_that_make_no_sense_are_refused(bounds: list[float]) -> None:
     with pytest.raises(ValidationError):
