@@ -20,8 +20,8 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 
-from llmops.data.deduplication import distinct, text_keys
-from llmops.data.near_duplicates import (
+from llmops.data.duplicates.deduplication import distinct, text_keys
+from llmops.data.duplicates.near_duplicates import (
     DuplicateConfig,
     band_keys,
     near_twins,

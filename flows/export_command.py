@@ -14,8 +14,8 @@ from llmops.errors import InputError, LlmopsError
 from llmops.settings import settings
 
 if TYPE_CHECKING:
+    from llmops.data.exports.provider_limits import FormatLimits
     from llmops.data.findings import Finding
-    from llmops.data.provider_limits import FormatLimits
 
 TERMINATED = 143
 SHOWN = 5
@@ -67,7 +67,7 @@ def export_command(
     Args:
         name: ``NAME`` or ``NAME@VERSION``.
         split: train, validation, test or all.
-        format: one of `llmops.data.writers.FORMATS`.
+        format: one of `llmops.data.exports.writers.FORMATS`.
         to: the file; it is replaced only with `force`.
         tokenizer: a tokenizer's folder, to count tokens instead of estimating them.
         config: YAML file whose section `export` changes limits of providers.
@@ -102,10 +102,10 @@ def _export(
     config: Path | None,
     terminal: Terminal,
 ) -> Exported:
-    from llmops.data.provider_formats import PROVIDER_RECORDS
-    from llmops.data.provider_limits import check_format
-    from llmops.data.versions import DatasetStore
-    from llmops.data.writers import ROW_COLUMNS, require_format, write_samples
+    from llmops.data.exports.provider_formats import PROVIDER_RECORDS
+    from llmops.data.exports.provider_limits import check_format
+    from llmops.data.exports.writers import ROW_COLUMNS, require_format, write_samples
+    from llmops.data.versions.store import DatasetStore
 
     require_format(format)
     limits = _limits(format, config)
@@ -151,7 +151,7 @@ class _TokenCount:
         self.tokens = 0
 
     def __iter__(self) -> Iterator[Any]:
-        from llmops.data.provider_limits import sample_texts
+        from llmops.data.exports.provider_limits import sample_texts
         from llmops.data.token_counts import token_counts
 
         for batch in self.batches:
@@ -161,8 +161,8 @@ class _TokenCount:
 
 def _limits(format: str, config: Path | None) -> "FormatLimits":
     """The provider's limits, changed as the section `export` of a configuration file says."""
-    from llmops.data.provider_formats import PROVIDER_RECORDS
-    from llmops.data.provider_limits import LIMITS, FormatLimits
+    from llmops.data.exports.provider_formats import PROVIDER_RECORDS
+    from llmops.data.exports.provider_limits import LIMITS, FormatLimits
 
     limits = LIMITS.get(format, FormatLimits())
     if config is None:

@@ -6,7 +6,7 @@ from flows.fine_tune import fine_tune
 from flows.prepare_dataset import prepare_dataset
 from flows.tune import tune
 from llmops.data import PreparationConfig
-from llmops.data.sources import find_sources
+from llmops.data.reading.sources import find_sources
 from llmops.digests import content_digest
 from llmops.evaluation import GateConfig
 from llmops.evaluation.config import EvaluationConfig

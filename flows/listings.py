@@ -61,7 +61,7 @@ def show_thing(what: str, name: str, *, json: bool) -> int:
 def show_difference(new: str, old: str, *, json: bool) -> int:
     """Print what has to be done to the samples of one dataset version to get another's; return the exit status."""
     from llmops.data import DatasetStore
-    from llmops.data.changes import difference
+    from llmops.data.versions.changes import difference
 
     terminal = _terminal(json, quiet=True)
     store = DatasetStore(settings().home / "datasets")
@@ -169,8 +169,8 @@ def _dataset(reference: str) -> Row:
 
 def _described_dataset(content: Row) -> list[RenderableType]:
     """A version in figures as its preparation showed them, then where it comes from, and what else there is."""
-    from llmops.data.preparation_config import PreparationConfig
-    from llmops.data.preparation_report import PreparationReport
+    from llmops.data.preparation.config import PreparationConfig
+    from llmops.data.preparation.report import PreparationReport
     from tasks.dataset_summary import next_commands, report_summary
 
     plain = [name for name in ("kind", "created_at", "parent", "digest", "code_commit") if content[name] is not None]

@@ -11,11 +11,11 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
-from llmops.data.changes import VersionDifference, difference
-from llmops.data.edits import edit_samples
-from llmops.data.preparation_config import PreparationConfig
+from llmops.data.preparation.config import PreparationConfig
 from llmops.data.samples import SPLITS
-from llmops.data.version_manifest import DatasetVersion, EditRecord
+from llmops.data.versions.changes import VersionDifference, difference
+from llmops.data.versions.edits import edit_samples
+from llmops.data.versions.manifest import DatasetVersion, EditRecord
 from llmops.errors import InputError
 from llmops.names import require_name
 from tasks.dataset_summary import next_commands

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from llmops.data.preparation_report import LengthSummary, PreparationReport, QualitySummary, RuleSummary
+from llmops.data.preparation.report import LengthSummary, PreparationReport, QualitySummary, RuleSummary
 from tasks.dataset_summary import percent
 
 KEPT = "#2a9d8f"

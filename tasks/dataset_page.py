@@ -7,7 +7,7 @@ from html import escape
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from llmops.data.preparation_report import PreparationReport, RuleSummary
+from llmops.data.preparation.report import PreparationReport, RuleSummary
 from tasks.dataset_summary import percent
 from tasks.report import STYLE
 

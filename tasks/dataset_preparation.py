@@ -11,15 +11,16 @@ import pyarrow.compute as pc
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from llmops.data.dropped_rows import DROPPED_SCHEMA
-from llmops.data.preparation import FaultyDataError, Prepared, prepare
-from llmops.data.preparation_config import PreparationConfig
-from llmops.data.preparation_report import PreparationReport
-from llmops.data.readers import read_samples
-from llmops.data.version_manifest import DatasetKind, DatasetVersion
+from llmops.data.preparation.config import PreparationConfig
+from llmops.data.preparation.dropped_rows import DROPPED_SCHEMA
+from llmops.data.preparation.prepare import FaultyDataError, Prepared, prepare
+from llmops.data.preparation.report import PreparationReport
+from llmops.data.reading.readers import read_samples
+from llmops.data.versions.manifest import DatasetKind, DatasetVersion
 from llmops.errors import InputError
 from llmops.llm import LocalModel
 from llmops.llm.text_generator import TextGenerator
+from llmops.settings import settings
 from tasks.base_models import find_model
 from tasks.dataset_report import Preparation, publish_dataset_report, report_place
 from tasks.datasets import dataset_store
@@ -31,7 +32,7 @@ OnError = Literal["refuse", "drop"]
 # An interval needs more than one independent observation.
 FEWEST_TEST_GROUPS = 2
 # Only under the same of these does a row belong into the split that it had in the version before.
-DECIDE_SPLITS = ("columns", "ratios", "seed", "split")
+DECIDE_SPLITS = ("columns", "ratios", "seed", "split", "test_source")
 MEASURING_KINDS = ("golden", "benchmark")
 
 
@@ -46,7 +47,8 @@ class DatasetSource:
 
     def settings(self) -> dict[str, object]:
         """What a version records as its configuration; the sources stand beside it with their digests."""
-        return {**self.config.model_dump(mode="json"), "on_error": self.on_error}
+        given = {"on_error": self.on_error, "test_source": self.test_source}
+        return {**self.config.model_dump(mode="json"), **{name: value for name, value in given.items() if value}}
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def _prepare(given: DatasetSource, name: str, latest: DatasetVersion | None, run
                 previous=_rows_to_stay(given, latest),
                 references=dict(_references(given.config)),
                 generators=dict(_generators(given.config)),
+                folder=settings().home,
                 on_progress=show,
             )
         except FaultyDataError as error:
@@ -128,8 +131,8 @@ def local_path(spec: str) -> str:
 
 def _rows_to_stay(given: DatasetSource, latest: DatasetVersion | None) -> Iterable[pa.RecordBatch] | None:
     """The samples of the version before, whose splits hold as long as the settings that decide splits do."""
-    settings = given.settings()
-    if latest is None or any(latest.config.get(name) != settings[name] for name in DECIDE_SPLITS):
+    chosen = given.settings()
+    if latest is None or any(latest.config.get(name) != chosen.get(name) for name in DECIDE_SPLITS):
         return None
     return dataset_store().batches(latest)
 

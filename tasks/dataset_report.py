@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from mlflow import MlflowClient
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from llmops.data.preparation_report import PreparationReport, RuleSummary
+from llmops.data.preparation.report import PreparationReport, RuleSummary
 from llmops.settings import settings
 from tasks.dataset_figures import dataset_pictures
 from tasks.dataset_page import dataset_page, png_uri, shown_pairs

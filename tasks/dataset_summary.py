@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from llmops.data.preparation_report import PreparationReport, RuleSummary
+from llmops.data.preparation.report import PreparationReport, RuleSummary
 
 BAR = 28
 EIGHTHS = " ▏▎▍▌▋▊▉█"

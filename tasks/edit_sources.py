@@ -8,14 +8,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from llmops.data.findings import Finding, raise_errors
-from llmops.data.preparation_config import PreparationConfig
-from llmops.data.preparation_report import SourceFile
-from llmops.data.quality import quality_scores
-from llmops.data.readers import read_batches
+from llmops.data.preparation.config import PreparationConfig
+from llmops.data.preparation.report import SourceFile
+from llmops.data.reading.readers import read_batches
+from llmops.data.reading.sources import find_sources
 from llmops.data.samples import SAMPLE_SCHEMA, ColumnMapping
-from llmops.data.sources import find_sources
-from llmops.data.validation import ValidationConfig, row_hits, severity_of
-from llmops.data.version_manifest import DatasetKind
+from llmops.data.validation.checks import ValidationConfig, row_hits, severity_of
+from llmops.data.validation.quality import quality_scores
+from llmops.data.versions.manifest import DatasetKind
 from llmops.digests import file_digest
 from llmops.errors import InputError
 from tasks.dataset_preparation import local_path

@@ -51,8 +51,8 @@ class Stage:
         """
         if self.line is not None:
             self.line.update(done, total, detail)
-        if self.artifact is not None and total:
-            self.artifact.update(100 * min(1.0, done / total), detail)
+        if self.artifact is not None:
+            self.artifact.update(100 * min(1.0, done / total) if total else 0.0, detail)
 
     def finish(self, outcome: str) -> None:
         """Say what came out; it is shown when the stage ends."""

@@ -1,5 +1,6 @@
-"""The configuration files: every value is one that its flow takes, and the annotated one stands at the defaults."""
+"""The configuration files: every value is one that its flow takes, and the annotated ones stand at the defaults."""
 
+import importlib
 import inspect
 from pathlib import Path
 from typing import Any
@@ -8,20 +9,30 @@ import pytest
 import yaml
 from pydantic import BaseModel, TypeAdapter
 
+from flows.catalogue import find_flows
 from flows.lifecycle import lifecycle
+from llmops.data.exports.provider_limits import LIMITS, FormatLimits
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 PARAMETERS = inspect.signature(lifecycle.fn).parameters
 
 
-def section(file: str) -> dict[str, Any]:
-    return dict(yaml.safe_load((CONFIGS / file).read_text())["lifecycle"])
+def sections(file: str) -> dict[str, Any]:
+    return dict(yaml.safe_load((CONFIGS / file).read_text()))
 
 
 @pytest.mark.parametrize("file", [path.name for path in CONFIGS.glob("*.yaml")])
 def test_every_value_is_taken(file: str) -> None:
-    for name, value in section(file).items():
-        TypeAdapter(PARAMETERS[name].annotation).validate_python(value)
+    flows = find_flows("flows")
+    for name, values in sections(file).items():
+        if name == "export":  # a command, not a flow
+            for format, limits in values["limits"].items():
+                FormatLimits.model_validate({**LIMITS[format].model_dump(), **limits})
+            continue
+        flow = getattr(importlib.import_module(flows[name].module), flows[name].function)
+        parameters = inspect.signature(flow.fn).parameters
+        for parameter, value in values.items():
+            TypeAdapter(parameters[parameter].annotation).validate_python(value)
 
 
 @pytest.mark.parametrize("name", ["search", "training", "evaluation", "gate"])
@@ -29,4 +40,4 @@ def test_the_annotated_file_stands_at_the_defaults(name: str) -> None:
     """So that a deployment, which gives only source and name, runs what `make run` runs."""
     default = PARAMETERS[name].default
     assert isinstance(default, BaseModel)
-    assert type(default).model_validate(section("lifecycle.yaml")[name]) == default
+    assert type(default).model_validate(sections("lifecycle.yaml")["lifecycle"][name]) == default

@@ -12,7 +12,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from llmops.data.rules import RULES
+from llmops.data.validation.rules import RULES
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/datasets.md", "docs/fine-tuning.md", "docs/evaluation.md", "docs/operations.md")

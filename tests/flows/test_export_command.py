@@ -15,9 +15,9 @@ import pytest
 
 from flows.cli import main
 from llmops.data import DatasetStore
-from llmops.data.readers import read_samples
+from llmops.data.exports.writers import FORMATS
+from llmops.data.reading.readers import read_samples
 from llmops.data.samples import SAMPLE_SCHEMA, sample_table
-from llmops.data.writers import FORMATS
 from llmops.settings import settings
 
 COUNTS = {"train": 40, "validation": 3, "test": 2}

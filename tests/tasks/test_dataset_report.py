@@ -17,7 +17,7 @@ from prefect.client.orchestration import get_client
 from rich.console import Console
 
 from llmops.data.findings import Finding
-from llmops.data.preparation_report import (
+from llmops.data.preparation.report import (
     PreparationReport,
     RuleSummary,
     SourceFile,
