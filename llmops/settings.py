@@ -18,7 +18,8 @@ class Settings(BaseSettings):
     """The settings of this installation.
 
     ``mlflow_tracking_uri`` and ``prefect_api_url`` also answer to the names that MLflow and Prefect give them
-    (``MLFLOW_TRACKING_URI``, ``PREFECT_API_URL``), so that a worker or an existing server is picked up.
+    (``MLFLOW_TRACKING_URI``, ``PREFECT_API_URL``), so that a worker or an existing server is picked up; where S3
+    is, to those of the AWS SDKs. (Credentials of S3 are read by the library that talks to it.)
     """
 
     model_config = SettingsConfigDict(env_prefix="LLMOPS_", populate_by_name=True, extra="ignore")
@@ -29,6 +30,13 @@ class Settings(BaseSettings):
     )
     prefect_api_url: str | None = Field(
         default=None, validation_alias=AliasChoices("LLMOPS_PREFECT_API_URL", "PREFECT_API_URL")
+    )
+    s3_endpoint: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("LLMOPS_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    )
+    s3_region: str | None = Field(
+        default=None, validation_alias=AliasChoices("LLMOPS_S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION")
     )
 
     @field_validator("home")

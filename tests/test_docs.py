@@ -32,7 +32,12 @@ def commands() -> list[str]:
     """The commands, each once."""
     blocks = [block for page in PAGES for block in re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.S)]
     lines = [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()]
-    return list(dict.fromkeys(line for line in lines if line and line not in ELSEWHERE))
+    return list(dict.fromkeys(line for line in lines if line and line not in ELSEWHERE and not in_process(line)))
+
+
+def in_process(command: str) -> bool:
+    """Whether the command is a variant of one that runs here, run faster in tests/flows/test_prepare_dataset.py."""
+    return "--preparation.validation" in command or "--preparation.augmentation" in command
 
 
 @pytest.fixture(scope="module")

@@ -142,7 +142,7 @@ def test_every_flow_of_this_project_has_options() -> None:
     ]
     with command.make_context("lifecycle", [*arguments, "--training.max-steps", "null"]) as context:
         given = parameter_values(lifecycle.fn, dict(lifecycle.parameters), command.typed_values(context), None)
-    assert given["source"] == Path("s.csv")
+    assert given["source"] == "s.csv"
     assert given["preparation"].ratios == (0.6, 0.2, 0.2)
     assert given["training"].max_steps is None
     assert given["gate"].margins == {"exact_match": 0.1, "bleu": 2.0}

@@ -1,6 +1,8 @@
 """`prepare-dataset` on real parts: what it publishes, what it leaves for people to look at, what it refuses."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from io import StringIO
@@ -12,6 +14,8 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from rich.console import Console
 
+from flows.flow_options import FlowCommand
+from flows.flow_parameters import parameter_values
 from flows.prepare_dataset import prepare_dataset
 from llmops.data import PreparationConfig
 from llmops.errors import InputError
@@ -19,6 +23,7 @@ from tasks.datasets import dataset_store
 from tasks.results import DatasetResult
 
 pytestmark = pytest.mark.service
+GUIDE = Path(__file__).parents[2] / "docs" / "datasets.md"
 
 PROJECT = Path(__file__).parents[2]
 THIRDS = PreparationConfig(ratios=(0.4, 0.3, 0.3))
@@ -147,3 +152,26 @@ def test_sources_are_files_folders_and_globs_by_any_spelling(
         for number, spec in enumerate(("data", "data/*.jsonl", "~/data"))
     }
     assert len(digests) == 1
+
+
+def shown_commands() -> list[str]:
+    return re.findall(r"^llmops run prepare-dataset (.*)$", GUIDE.read_text(), re.M)
+
+
+def test_every_preparation_that_the_guide_shows_works(
+    home: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    parameters = dict(prepare_dataset.parameters)
+    command = FlowCommand("prepare-dataset", parameters, "", [])
+    results = []
+    for line in shown_commands():
+        with command.make_context("prepare-dataset", shlex.split(line)) as context:
+            values = parameter_values(prepare_dataset.fn, parameters, command.typed_values(context), None)
+        results.append(prepare_dataset(**values))
+    names = [result.version.name for result in results]
+    assert names == ["support", "support", "support-clean", "support-more"]
+    # What the guide says that these find and make.
+    found = {one.rule: one.rows for one in results[2].report.findings}
+    assert found["test-contamination"] == results[0].version.counts["test"] == 69
+    assert results[3].report.augmented["insertion"] > 0

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from llmops.errors import InputError
+from llmops.settings import settings
 
 Format: TypeAlias = Literal["jsonl", "json", "csv", "tsv", "parquet"]
 Compression: TypeAlias = Literal["gzip", "zstd"]
@@ -178,8 +179,7 @@ def _kind(path: str) -> tuple[Format | None, Compression | None]:
 
 def _s3(bucket: str) -> Any:
     """S3 as the SDKs find it; Arrow reads credentials from the environment, but no endpoint and not every region."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    endpoint, region = settings().s3_endpoint, settings().s3_region
     if region is None and endpoint is None:
         region = pafs.resolve_s3_region(bucket)
     return pafs.S3FileSystem(endpoint_override=endpoint, region=region)

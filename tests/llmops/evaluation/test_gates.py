@@ -68,7 +68,7 @@ def holm_rejects(p_values: FloatArray, alpha: float) -> FloatArray:
 
 
 # statsmodels takes a tenth of a second a call.
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.floats(0, 0.2), min_size=1, max_size=9), st.sampled_from([0.01, 0.05, 0.1]))
 def test_holm_equals_statsmodels(p_values: list[float], alpha: float) -> None:
     expected = multipletests(p_values, alpha=alpha, method="holm")[0]

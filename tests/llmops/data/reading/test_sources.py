@@ -8,6 +8,7 @@ import pytest
 from llmops.data.reading.readers import read_samples
 from llmops.data.reading.sources import find_sources
 from llmops.errors import InputError
+from llmops.settings import settings
 
 ROW = b'{"input": "a", "expected": "b"}\n'
 FILES = ["a.jsonl", "b.csv.gz", "sub/c.parquet", "sub/deep/d.JSON", "sub/deep/e[1].tsv.zst"]
@@ -135,11 +136,13 @@ def bucket() -> Iterator[str]:
         patch.setenv("AWS_ACCESS_KEY_ID", "key")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         patch.setenv("AWS_REGION", "us-east-1")
+        settings.cache_clear()
         client = pytest.importorskip("boto3").client("s3")
         client.create_bucket(Bucket="samples")
         for name in [*FILES, *PASSED_OVER]:
             client.put_object(Bucket="samples", Key=f"data/{name}", Body=ROW)
         yield "s3://samples"
+    settings.cache_clear()
     server.stop()
 
 
