@@ -138,8 +138,10 @@ def million(rows: int = 1_000_000) -> None:
     twins = twin_pairs(
         whole,
         lambda some: whole_text.take(pa.array(some)),
-        expected,
-        lambda some: samples["expected"].take(pa.array(some)),
+        [
+            (input_keys, lambda some: samples["input"].take(pa.array(some))),
+            (expected, lambda some: samples["expected"].take(pa.array(some))),
+        ],
         config,
     )
     dropped = near_twins(twins, np.arange(rows))
@@ -162,7 +164,8 @@ def _batches(chosen: np.ndarray) -> Iterator[pa.RecordBatch]:
     for start in range(0, len(chosen), BATCH):
         part = chosen[start : start + BATCH]
         texts = [sentences(part[:, :INPUT_WORDS]), sentences(part[:, INPUT_WORDS:])]
-        yield pa.record_batch([*texts, pa.nulls(len(part), pa.string())], names=["input", "expected", "context"])
+        nothing = pa.nulls(len(part), pa.string())
+        yield pa.record_batch([*texts, nothing, nothing], names=["input", "expected", "context", "messages"])
 
 
 def _keys_of(batch: pa.RecordBatch, config: DuplicateConfig) -> tuple[np.ndarray, ...]:

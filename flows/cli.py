@@ -180,6 +180,17 @@ def _explain_run() -> None:
     print("\n".join(lines))  # noqa: T201
 
 
+def program() -> None:
+    """The command `llmops`: `main`, and the end of the process."""
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if sys.argv[1:2] in (["list"], ["show"], ["export"]):
+        # They leave nothing to be tidied up, and threads of the table readers may bring the interpreter's own end down.
+        os._exit(status)
+    sys.exit(status)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     command = typer.main.get_command(app)
@@ -212,4 +223,4 @@ def run_flow(name: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +105,7 @@ def _export(
     from llmops.data.exports.provider_formats import PROVIDER_RECORDS
     from llmops.data.exports.provider_limits import check_format
     from llmops.data.exports.writers import ROW_COLUMNS, require_format, write_samples
+    from llmops.data.findings import errors_line
     from llmops.data.versions.store import DatasetStore
 
     require_format(format)
@@ -124,7 +125,7 @@ def _export(
         findings = check_format(samples, format, limits, split=split, tokenizer=tokenizer, name=version.uri)
         errors = [finding for finding in findings if finding.severity == "error"]
         if errors:
-            raise InputError(f"{what} cannot be exported as {format}: {_in_one_line(errors)}")
+            raise InputError(f"{what} cannot be exported as {format}: {errors_line(errors, _described)}")
     counted = _TokenCount(samples, tokenizer)
     with terminal.err.status(f"Writing {to}…"):
         rows = write_samples(counted, to, format, maximum_bytes=limits.maximum_bytes)
@@ -182,11 +183,6 @@ def _limits(format: str, config: Path | None) -> "FormatLimits":
         known = ", ".join(PROVIDER_RECORDS)
         raise InputError(f"{config}: export.limits.{unknown}: no format of a provider; there are {known}")
     return changed
-
-
-def _in_one_line(findings: Sequence["Finding"]) -> str:
-    line = "; ".join(_described(finding) for finding in findings[:SHOWN])
-    return f"{line}; and {len(findings) - SHOWN} more" if len(findings) > SHOWN else line
 
 
 def _described(finding: "Finding") -> str:

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import click
 import psutil
+from filelock import FileLock
 from pydantic import BaseModel
 from pydantic_core import to_json
 
@@ -46,6 +47,8 @@ INTERRUPTED = 130
 TERMINATED = 143
 UNEXPECTED = 70
 FLUSH_SECONDS = 10.0
+# The file that says that a home's databases have been set up.
+READY = ".databases-are-set-up"
 INTERRUPTED_FLUSH_SECONDS = 2.0
 
 OF_THE_COMMAND = (
@@ -96,8 +99,11 @@ def _run(flow_file: FlowFile, options: list[str], package: str, terminal: Termin
     home = settings().require_home()
     terminal.quiet_the_libraries(log_file(home, flow_file.name))
     show_stages(TerminalStages(terminal.err))
-    with ExitStack() as at_the_end:
-        first_time = not (home / "prefect" / "prefect.db").exists()
+    with ExitStack() as at_the_end, ExitStack() as until_ready:
+        # Two commands that set up one home at once would both create the tables.
+        first_time = not (home / READY).exists()
+        if first_time:
+            until_ready.enter_context(FileLock(home / f"{READY}.lock"))
         # Bad input is one line: in a pipe nothing is said before the arguments are known to be good.
         with terminal.err.status("Starting…", spinner="dots"):
             server = _start_server(at_the_end) if use_servers(settings()) else None
@@ -106,6 +112,8 @@ def _run(flow_file: FlowFile, options: list[str], package: str, terminal: Termin
         with stage("Starting") as line:
             line.update(0, None, "setting up the databases, this once" if first_time else "")
             _get_ready(server, line)
+            (home / READY).touch()
+        until_ready.close()
         if server is not None:
             at_the_end.enter_context(_without_heartbeats())
         outcome = _call(flow, arguments, at_the_end)

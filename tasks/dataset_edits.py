@@ -6,7 +6,7 @@ from mlflow import MlflowClient
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from pydantic import field_serializer
+from pydantic import ValidationError, field_serializer
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.text import Text
@@ -76,8 +76,10 @@ def edit_sentence(edit: EditRecord) -> str:
     parts = [f"{edit.added:,} added, {edit.retired:,} retired"]
     if edit.repeats:
         parts.append(f"{edit.repeats:,} {'row was' if edit.repeats == 1 else 'rows were'} there already")
+    if edit.twins:
+        parts.append(f"{edit.twins:,} dropped that said nearly what another sample says")
     if edit.bridging:
-        parts.append(f"{edit.bridging:,} dropped because two splits would have shared a group or an input")
+        parts.append(f"{edit.bridging:,} dropped because two splits would have shared a group or a question")
     return "; ".join(parts)
 
 
@@ -126,6 +128,7 @@ def publish_edit(edit: DatasetEdit, run_id: str) -> EditResult:
             added=len(edited.placed.samples),
             retired=len(edited.retired),
             repeats=edited.placed.repeats,
+            twins=edited.placed.twins,
             bridging=edited.placed.bridging,
         )
         line.update(2, 3, "publishing")
@@ -166,11 +169,23 @@ def publish_edit(edit: DatasetEdit, run_id: str) -> EditResult:
 
 
 def preparation_config(version: DatasetVersion | None) -> PreparationConfig:
-    """The configuration that the samples of a version were prepared with; the defaults where they were not."""
-    recorded = version.config if version else {}
-    return PreparationConfig.model_validate(
-        {name: value for name, value in recorded.items() if name in PreparationConfig.model_fields}
-    )
+    """The configuration that the samples of a version were prepared with; the defaults where they were not.
+
+    Raises:
+        InputError: this release does not understand it.
+    """
+    if version is None:
+        return PreparationConfig()
+    try:
+        return PreparationConfig.model_validate(
+            {name: value for name, value in version.config.items() if name in PreparationConfig.model_fields}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"{version.uri} was prepared with settings of another release ({where}: {first['msg']}); prepare it again"
+        ) from error
 
 
 def edit_markdown(result: EditResult) -> str:
@@ -198,7 +213,13 @@ def _parent(edit: DatasetEdit) -> DatasetVersion | None:
     if not number and edit.kind and not store.versions(name):
         return None
     try:
-        return store.resolve(edit.name)
+        parent = store.resolve(edit.name)
+        if parent.number != (latest := store.resolve(name)).number:
+            raise InputError(
+                f"{parent.uri} is not the latest version, and an edit of it would lose what {latest.uri} changed; "
+                f"name {name}"
+            )
+        return parent
     except InputError as error:
         if store.versions(name):
             raise
@@ -206,7 +227,10 @@ def _parent(edit: DatasetEdit) -> DatasetVersion | None:
 
 
 def _shares(edit: DatasetEdit, parent: DatasetVersion | None, config: PreparationConfig) -> dict[str, float]:
-    """Into which splits rows go that nothing ties to one: a training set is split, what measures is all test."""
+    """Into which splits rows go that nothing ties to one: a training set is split, what measures is all test.
+
+    It is split by the hash, also where the preparation split by class or time.
+    """
     if edit.split:
         return {edit.split: 1.0}
     if (parent.kind if parent else edit.kind) != "user":

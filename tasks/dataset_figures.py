@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from llmops.data.preparation.report import LengthSummary, PreparationReport, QualitySummary, RuleSummary
 from tasks.dataset_summary import percent
@@ -109,15 +110,13 @@ def lengths_figure(lengths: Mapping[str, LengthSummary]) -> Figure:
     panels = figure.subplots(1, len(lengths), squeeze=False)[0]
     for axes, (part, length) in zip(panels, lengths.items(), strict=True):
         edges = np.asarray(length.edges)
-        widths = np.diff(edges)
-        # Bins may differ in width by a word, which would show as a comb.
-        axes.bar(edges[:-1], length.histogram / widths, width=widths * 0.92, align="edge", color=NEUTRAL)
+        axes.bar(edges[:-1], length.histogram, width=np.diff(edges) * 0.92, align="edge", color=NEUTRAL)
         for value, style in ((length.median, "-"), (length.p95, ":")):
             axes.axvline(value, color="#333", linestyle=style, linewidth=1)
         said = f"{part}: median {length.median:,.0f}, 95 % up to {length.p95:,.0f}, longest {length.longest:,}"
         axes.set_title(said, fontsize="small")
         axes.set_xlabel("words")
-        _count_axis(axes, "samples of each length" if axes is panels[0] else "")
+        _count_axis(axes, "samples" if axes is panels[0] else "")
     return figure
 
 
@@ -161,6 +160,7 @@ def _rows_of_bars(rows: int) -> tuple[Figure, Axes]:
     axes = figure.subplots()
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     return figure, axes
 

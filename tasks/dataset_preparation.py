@@ -11,11 +11,13 @@ import pyarrow.compute as pc
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from llmops.data.findings import raise_errors
 from llmops.data.preparation.config import PreparationConfig
 from llmops.data.preparation.dropped_rows import DROPPED_SCHEMA
 from llmops.data.preparation.prepare import FaultyDataError, Prepared, prepare
 from llmops.data.preparation.report import PreparationReport
 from llmops.data.reading.readers import read_samples
+from llmops.data.samples import ColumnMapping
 from llmops.data.versions.manifest import DatasetKind, DatasetVersion
 from llmops.errors import InputError
 from llmops.llm import LocalModel
@@ -106,7 +108,7 @@ def _prepare(given: DatasetSource, name: str, latest: DatasetVersion | None, run
                 test_source=None if given.test_source is None else local_path(given.test_source),
                 on_error=given.on_error,
                 previous=_rows_to_stay(given, latest),
-                references=dict(_references(given.config)),
+                references=dict(reference_samples(given.config)),
                 generators=dict(_generators(given.config)),
                 folder=settings().home,
                 on_progress=show,
@@ -137,7 +139,7 @@ def _rows_to_stay(given: DatasetSource, latest: DatasetVersion | None) -> Iterab
     return dataset_store().batches(latest)
 
 
-def _references(config: PreparationConfig) -> Iterator[tuple[str, pa.Table]]:
+def reference_samples(config: PreparationConfig) -> Iterator[tuple[str, pa.Table]]:
     """The samples that must not occur among the rows, by what the configuration calls them.
 
     A published dataset is NAME or NAME@VERSION; all of it counts where it is there to measure, else its test split.
@@ -149,7 +151,21 @@ def _references(config: PreparationConfig) -> Iterator[tuple[str, pa.Table]]:
             version = store.resolve(name)
             yield name, store.read(version, None if version.kind in MEASURING_KINDS else "test")
         else:
-            yield name, read_samples(local_path(name), config.columns)[0]
+            yield name, _reference(local_path(name), config.columns)
+
+
+def _reference(source: str, columns: ColumnMapping) -> pa.Table:
+    """The samples of a file that need not have the columns of the source.
+
+    Raises:
+        InputError: it cannot be read, or not all of it: what is left unread could not be found among the rows.
+    """
+    try:
+        table, findings = read_samples(source, columns)
+    except InputError:
+        table, findings = read_samples(source)
+    raise_errors(findings)
+    return table
 
 
 def _generators(config: PreparationConfig) -> Iterator[tuple[str, TextGenerator]]:

@@ -1,24 +1,25 @@
 """What an edit is given: samples to add, from files or from the failures of an evaluation, and ids to retire."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
-from llmops.data.findings import Finding, raise_errors
+from llmops.data.findings import Finding, Hits, raise_errors
 from llmops.data.preparation.config import PreparationConfig
 from llmops.data.preparation.report import SourceFile
-from llmops.data.reading.readers import read_batches
+from llmops.data.reading.readers import read_all
 from llmops.data.reading.sources import find_sources
 from llmops.data.samples import SAMPLE_SCHEMA, ColumnMapping
 from llmops.data.validation.checks import ValidationConfig, row_hits, severity_of
+from llmops.data.validation.contamination import ReferenceIndex, contamination_hits, reference_index
 from llmops.data.validation.quality import quality_scores
 from llmops.data.versions.manifest import DatasetKind
 from llmops.digests import file_digest
 from llmops.errors import InputError
-from tasks.dataset_preparation import local_path
+from tasks.dataset_preparation import local_path, reference_samples
 from tasks.evaluated_samples import failed_samples
 
 
@@ -48,27 +49,111 @@ class GivenRows:
 
 
 def read_given(edit: DatasetEdit, config: PreparationConfig) -> GivenRows:
-    """Read and check what an edit adds, and the ids of what it retires.
+    """Read what an edit adds, check it as a preparation with this configuration does, and read the ids it retires.
+
+    Every rule over single rows is applied, and contamination where the configuration names references. The rules
+    over a whole dataset (label conflicts, class imbalance, length outliers, a language of few rows, texts that seem
+    cut off) are not: they judge a row by all the others, and those are not read here.
 
     Raises:
-        InputError: a source cannot be read, or rows are faulty (the first five named).
+        InputError: a source or a reference cannot be read, or rows are faulty (the first five named).
     """
+    read, sources = _read_added(edit, config)
+    findings = [*read.unreadable, *_judged(read)]
+    raise_errors(sorted(findings, key=lambda one: (list(read.rows).index(one.file), one.line or 0)))
+    retired, files = _retired(edit.retire)
+    warnings = Counter(finding.rule for finding in findings)
+    return GivenRows(read.samples(), retired, [*sources, *files], dict(warnings.most_common()))
+
+
+def _read_added(edit: DatasetEdit, config: PreparationConfig) -> tuple["_AddedRows", list[SourceFile]]:
     columns = config.columns.model_copy(
         update={name: getattr(edit.columns, name) for name in edit.columns.model_fields_set}
     )
-    tables, findings, sources = [SAMPLE_SCHEMA.empty_table()], [], []
-    for source, batches in _added(edit, columns):
-        rows = 0
-        for file, table, found in batches:
-            checked, hits = _checked(file, table, config.validation)
-            tables.append(checked)
-            findings += [*found, *hits]
-            rows += len(table) + len({finding.line for finding in found})
-        sources.append(source.model_copy(update={"rows": rows}))
-    raise_errors(findings)
-    retired, files = _retired(edit.retire)
-    warnings = Counter(finding.rule for finding in findings)
-    return GivenRows(pa.concat_tables(tables), retired, [*sources, *files], dict(warnings.most_common()))
+    files = find_sources(local_path(edit.add)) if edit.add else []
+    failed = failed_samples(edit.add_failures, edit.metric) if edit.add_failures else None
+    read = _AddedRows(config.validation, _references(config) if files or failed else None)
+    for _, batch in read_all(files, columns) if files else ():
+        read.append(batch.file, batch.table, batch.findings)
+    digests = {file.uri: file.digest() for file in files}
+    if failed:
+        read.append(failed.uri, failed.samples, [])
+        digests[failed.uri] = failed.digest
+    return read, [SourceFile(path=uri, digest=digest, rows=read.rows[uri]) for uri, digest in digests.items()]
+
+
+def _references(config: PreparationConfig) -> ReferenceIndex | None:
+    """The samples that must not occur among the rows, indexed."""
+    try:
+        tables = dict(reference_samples(config))
+    except InputError as error:
+        raise InputError(f"what no added row may repeat (validation.contamination) cannot be read: {error}") from error
+    return reference_index(tables, config.validation.contamination_share) if tables else None
+
+
+_ADDED_SCHEMA = SAMPLE_SCHEMA.append(pa.field("line", pa.int64())).append(pa.field("file", pa.string()))
+
+
+@dataclass
+class _AddedRows:
+    """The rows to add as they are read.
+
+    Attributes:
+        config: which rules are applied.
+        references: what must not occur.
+        tables: the samples with their file and line.
+        hits: what the rules over single rows found; row numbers count through all tables.
+        unreadable: findings about rows that are no samples.
+        rows: of each file, with the unreadable ones.
+    """
+
+    config: ValidationConfig
+    references: ReferenceIndex | None
+    tables: list[pa.Table] = field(default_factory=lambda: [_ADDED_SCHEMA.empty_table()])
+    hits: list[Hits] = field(default_factory=list)
+    unreadable: list[Finding] = field(default_factory=list)
+    rows: Counter[str] = field(default_factory=Counter)
+
+    def append(self, file: str, table: pa.Table, unreadable: list[Finding]) -> None:
+        """Check the next rows of a file."""
+        hits = row_hits(table, self.config)
+        if self.references is not None:
+            hits += contamination_hits(table, self.references)
+        before = sum(map(len, self.tables))
+        self.hits += [
+            Hits(one.rule, one.rows + before, one.messages)
+            for one in hits
+            if severity_of(one.rule, 0, 1, self.config) is not None
+        ]
+        self.unreadable += unreadable
+        named = pa.DictionaryArray.from_arrays(np.zeros(len(table), np.int8), [file]).cast(pa.string())
+        self.tables.append(table.select([*SAMPLE_SCHEMA.names, "line"]).append_column("file", named))
+        self.rows[file] += len(table) + len({one.line for one in unreadable if one.severity == "error"})
+
+    def samples(self) -> pa.Table:
+        """The samples with their quality."""
+        table = pa.concat_tables(self.tables).select(SAMPLE_SCHEMA.names)
+        column = SAMPLE_SCHEMA.get_field_index("quality")
+        scores = pa.array(quality_scores(len(table), self.hits), pa.float32())
+        return table.set_column(column, SAMPLE_SCHEMA.field(column), scores)
+
+
+def _judged(read: _AddedRows) -> list[Finding]:
+    """What the rules found, as bad as it is among all added rows, from whatever files they are."""
+    where = pa.concat_tables([table.select(["file", "line", "id"]) for table in read.tables])
+    by_rule: dict[str, list[Hits]] = {}
+    for hits in read.hits:
+        by_rule.setdefault(hits.rule, []).append(hits)
+    findings = []
+    for rule, found in by_rule.items():
+        rows = np.concatenate([hits.rows for hits in found])
+        severity = severity_of(rule, len(np.unique(rows)), sum(read.rows.values()), read.config)
+        messages = [message for hits in found for message in hits.messages]
+        findings += [
+            Finding(severity=severity, rule=rule, file=at["file"], line=at["line"], sample_id=at["id"], message=message)
+            for at, message in zip(where.take(pa.array(rows)).to_pylist(), messages, strict=True)
+        ]
+    return findings
 
 
 def _retired(given: list[str]) -> tuple[list[str], list[SourceFile]]:
@@ -86,36 +171,3 @@ def _retired(given: list[str]) -> tuple[list[str], list[SourceFile]]:
         else:
             retired.append(text)
     return retired, sources
-
-
-_Batch = tuple[str, pa.Table, list[Finding]]
-
-
-def _added(edit: DatasetEdit, columns: ColumnMapping) -> Iterator[tuple[SourceFile, Iterator[_Batch]]]:
-    """Every source of added rows with its batches: file, samples, findings."""
-    for source in find_sources(local_path(edit.add)) if edit.add else ():
-        batches = ((batch.file, batch.table, batch.findings) for batch in read_batches(source, columns))
-        yield SourceFile(path=source.uri, digest=source.digest(), rows=0), batches
-    if edit.add_failures:
-        failed = failed_samples(edit.add_failures, edit.metric)
-        yield SourceFile(path=failed.uri, digest=failed.digest, rows=0), iter([(failed.uri, failed.samples, [])])
-
-
-def _checked(file: str, table: pa.Table, config: ValidationConfig) -> tuple[pa.Table, list[Finding]]:
-    """Samples with their quality, and what the rules over single rows find."""
-    hits = row_hits(table, config)
-    lines, ids = table["line"].to_pylist(), table["id"].to_pylist()
-    findings = []
-    for one in hits:
-        severity = severity_of(one.rule, len(one.rows), len(table), config)
-        if severity is not None:
-            findings += [
-                Finding(
-                    severity=severity, rule=one.rule, file=file, line=lines[row], sample_id=ids[row], message=message
-                )
-                for row, message in zip(one.rows.tolist(), one.messages, strict=True)
-            ]
-    column = SAMPLE_SCHEMA.get_field_index("quality")
-    scores = pa.array(quality_scores(len(table), hits), pa.float32())
-    samples = table.select(SAMPLE_SCHEMA.names).set_column(column, SAMPLE_SCHEMA.field(column), scores)
-    return samples, sorted(findings, key=lambda finding: finding.line or 0)

@@ -106,11 +106,6 @@ def to_conversation(row: Mapping[str, Any]) -> Conversation:
     return conversation
 
 
-def to_messages(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The messages of a sample, without its tools; see `to_conversation`."""
-    return to_conversation(row)["messages"]
-
-
 def parse_conversation(value: Any) -> Conversation:
     """Messages from a list of them, an object ``{"messages": […], "tools": […]}``, or the JSON text of either.
 
@@ -172,8 +167,15 @@ def json_value(value: Any, name: str) -> Any:
 
 
 def canonical_json(value: Any) -> str:
-    """JSON text without blanks, keys in the order they have."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    """JSON text without blanks, keys in the order they have.
+
+    Raises:
+        ConversationError: there is no JSON for the value, such as infinity.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ConversationError(f"it holds a value that cannot be written as JSON ({error}); take it out") from error
 
 
 def _message(number: int, message: Any) -> dict[str, Any]:
@@ -181,6 +183,9 @@ def _message(number: int, message: Any) -> dict[str, Any]:
     if not isinstance(message, Mapping):
         raise ConversationError(f"message {number} is not an object with role and content")
     role = message.get("role")
+    if role == "function" or message.get("function_call"):
+        reason = "is in the old form of function calls"
+        raise ConversationError(f"message {number} {reason}; use tool_calls, and the role tool for the results")
     if role not in _ROLES:
         raise ConversationError(f"message {number} has the role {role!r:.60}; use one of {', '.join(_ROLES)}")
     given = {key: value for key, value in message.items() if value is not None and value != []}
@@ -213,7 +218,7 @@ def _part_text(number: int, part: Any) -> str:
 
 
 def _tool_calls(number: int, calls: Any) -> list[dict[str, Any]]:
-    """Tool calls in OpenAI's form, their arguments as JSON text."""
+    """Tool calls in OpenAI's form, their arguments as canonical JSON text."""
     calls = json_value(calls, f"tool_calls of message {number}")
     if not isinstance(calls, list):
         raise ConversationError(f"tool_calls of message {number} is not a list")
@@ -225,7 +230,11 @@ def _tool_call(number: int, call: Any) -> dict[str, Any]:
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise ConversationError(f'a tool call of message {number} is not {{"function": {{"name": …}}}}')
     arguments = function.get("arguments") or {}
-    text = arguments if isinstance(arguments, str) else canonical_json(arguments)
+    try:
+        text = canonical_json(json.loads(arguments) if isinstance(arguments, str) else arguments)
+    except (ValueError, RecursionError) as error:
+        reason = f"message {number} calls {function['name']!r:.60} with arguments that are not JSON"
+        raise ConversationError(f"{reason}; write them as a JSON object") from error
     rest = {key: value for key, value in call.items() if key != "function" and value is not None}
     return {**rest, "function": {"name": function["name"], "arguments": text}}
 
@@ -265,7 +274,4 @@ def _is_plain(messages: Sequence[Mapping[str, Any]]) -> bool:
 
 def _conversation_text(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> str:
     conversation: Conversation = {"messages": messages, "tools": tools} if tools else {"messages": messages}
-    try:
-        return canonical_json(conversation)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ConversationError(f"messages cannot be written as JSON ({error})") from error
+    return canonical_json(conversation)

@@ -1,6 +1,6 @@
 """Findings: what is wrong with a row or a file, by which rule, where, and what to do about it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,7 +49,7 @@ def raise_errors(findings: Sequence[Finding]) -> None:
         raise InputError(errors_line(errors))
 
 
-def errors_line(errors: Sequence[Finding]) -> str:
+def errors_line(errors: Sequence[Finding], described: Callable[[Finding], str] = str) -> str:
     """The first five of some errors, and how many more there are, in one line."""
-    line = "; ".join(str(finding) for finding in errors[:SHOWN])
+    line = "; ".join(map(described, errors[:SHOWN]))
     return line if len(errors) <= SHOWN else f"{line}; and {len(errors) - SHOWN} more"

@@ -6,7 +6,7 @@ million samples cost what their text costs.
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -86,17 +86,18 @@ def sample_table(
     """Build a table in `SAMPLE_SCHEMA` from columns of text of one length; `split` and `quality` are left empty.
 
     A null `input` or `expected` becomes empty text (which validation then reports); a blank context, group or
-    metadata value counts as none; a sample without a group has its normalised input as its group.
+    metadata value counts as none; a sample without a group has its normalised input as its group, with a context
+    on a line of its own, so that one instruction over many contexts makes many groups.
     """
     input, expected = pc.fill_null(input, ""), pc.fill_null(expected, "")
     nothing = pa.chunked_array([pa.nulls(len(input), pa.string())])
     context = nothing if context is None else _null_if_blank(context)
     messages = nothing if messages is None else messages
-    own_group = normalised(input)
+    own_group = pc.binary_join_element_wise(normalised(input), normalised(context), "\n", null_handling="skip")
     group = own_group if group is None else pc.coalesce(_null_if_blank(group), own_group)
     kept = {name: _null_if_blank(metadata[name]) for name in sorted(metadata or {})} if metadata else {}
     columns = [
-        _content_ids(input, expected, context, messages, kept),
+        _content_ids(input, expected, context, messages, [_pairs(name, texts) for name, texts in kept.items()]),
         input,
         expected,
         context,
@@ -109,6 +110,25 @@ def sample_table(
     return pa.table(columns, schema=SAMPLE_SCHEMA)
 
 
+def content_ids(samples: pa.RecordBatch) -> pa.Array:
+    """The ids that `sample_table` gives to samples of this content.
+
+    >>> table = sample_table(input=pa.chunked_array([["a"]]), expected=pa.chunked_array([["b"]]))
+    >>> content_ids(table.to_batches()[0]).equals(table["id"].chunk(0))
+    True
+    """
+    input, expected, context, messages = (
+        pa.chunked_array([samples[name]]) for name in ("input", "expected", "context", "messages")
+    )
+    metadata = samples["metadata"]
+    # A slice of a map column has its own offsets into keys and values of the whole.
+    first, last = metadata.offsets[0].as_py(), metadata.offsets[-1].as_py()
+    pairs = _pairs(metadata.keys[first:last], metadata.items[first:last])
+    of_row = pa.ListArray.from_arrays(pc.subtract(metadata.offsets, first), pairs)
+    joined = pc.if_else(pc.equal(pc.list_value_length(of_row), 0), None, pc.binary_join(of_row, "\0"))
+    return _content_ids(input, expected, context, messages, [pa.chunked_array([joined])])
+
+
 def _null_if_blank(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     blank = pc.equal(pc.utf8_trim_whitespace(texts), "")
     return pc.if_else(blank, pa.scalar(None, pa.string()), texts)
@@ -119,16 +139,19 @@ def _content_ids(
     expected: pa.ChunkedArray,
     context: pa.ChunkedArray,
     messages: pa.ChunkedArray,
-    metadata: Mapping[str, pa.ChunkedArray],
+    pairs: Sequence[pa.ChunkedArray],
 ) -> pa.Array:
     # NUL separates the parts without ambiguity: validation refuses text that holds one.
-    pairs = [pc.binary_join_element_wise(name, texts, "\0") for name, texts in metadata.items()]
     content = pc.binary_join_element_wise(
         input, expected, pc.fill_null(context, ""), messages, *pairs, "\0", null_handling="skip"
     )
     digests = b"".join([digest for chunk in content.chunks for digest in _digests(chunk)])
     offsets = np.arange(len(content) + 1, dtype=np.int32) * (2 * _ID_BYTES)
     return pa.StringArray.from_buffers(len(content), pa.py_buffer(offsets), pa.py_buffer(digests.hex().encode()))
+
+
+def _pairs(names: str | pa.Array, texts: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    return pc.binary_join_element_wise(names, texts, "\0")
 
 
 _ID_BYTES = 16

@@ -16,9 +16,9 @@ from mlflow import MlflowClient
 from llmops.data import ColumnMapping, DatasetStore
 from llmops.data.samples import SAMPLE_SCHEMA, sample_table
 from llmops.errors import InputError
-from llmops.evaluation.held_out import HeldOut
+from llmops.evaluation.held_out import held_out
 from tasks.evaluated_samples import log_samples
-from tasks.tracking import tracked_run
+from tasks.tracking import log_dataset, tracked_run
 
 pytestmark = [pytest.mark.service, pytest.mark.usefixtures("home", "prefect_server")]
 
@@ -47,11 +47,12 @@ def write(file: Path, rows: Rows) -> str:
 
 def publish(store: DatasetStore, rows: Rows, splits: Sequence[str], **options: Any) -> None:
     texts = [pa.chunked_array([[row[part] for row in rows]], pa.string()) for part in (0, 1)]
+    store.publish("support", into(sample_table(input=texts[0], expected=texts[1]), splits), **options)
+
+
+def into(table: pa.Table, splits: Sequence[str]) -> pa.Table:
     column = SAMPLE_SCHEMA.get_field_index("split")
-    table = sample_table(input=texts[0], expected=texts[1])
-    store.publish(
-        "support", table.set_column(column, SAMPLE_SCHEMA.field(column), pa.array(splits, pa.string())), **options
-    )
+    return table.set_column(column, SAMPLE_SCHEMA.field(column), pa.array(splits, pa.string()))
 
 
 def ids(store: DatasetStore, reference: str) -> dict[str, str]:
@@ -71,7 +72,7 @@ def test_add_and_retire_make_a_version_with_its_lineage(edit: Edit, store: Datas
     assert (version.parent, version.kind, version.config) == (1, "user", {"seed": 3})
     assert version.edit is not None
     assert version.edit.model_dump() == {
-        "reason": "a cat was missing", "added": 2, "retired": 1, "repeats": 1, "bridging": 0,
+        "reason": "a cat was missing", "added": 2, "retired": 1, "repeats": 1, "twins": 0, "bridging": 0,
     }  # fmt: skip
     rows = store.read(version).select(["input", "expected", "split"]).to_pylist()
     assert [tuple(row.values()) for row in rows] == [
@@ -110,24 +111,70 @@ def test_the_difference_is_shown(edit: Edit, store: DatasetStore, home: Path, tm
 
 
 def test_failures_become_a_regression_set_in_one_command(edit: Edit, store: DatasetStore) -> None:
-    held = HeldOut(["q1", "q2", "q3"], [["r1"], ["r2", "R2"], ["r3"]], ["g1", "g2", "g3"])
+    texts = {
+        "input": ["q1", "q2", "q2", "q2"],
+        "expected": ["r1", "r2", "R2", "r4"],
+        "context": [None, "today", "today", "tomorrow"],
+    }
+    columns = {name: pa.chunked_array([pa.array(values, pa.string())]) for name, values in texts.items()}
+    evaluated = store.publish("support", into(sample_table(**columns), ["test"] * 4))
+    held = held_out(store.read(evaluated))
     with tracked_run("evaluate", experiment="support") as run:
-        log_samples(run.run_id, held, ["r1", "no", "never"], {"exact_match": np.array([1.0, 0.0, 0.0])})
+        log_dataset(run.run_id, evaluated, "evaluation")
+        log_samples(run.run_id, held, ["r1", "r4", "r4"], {"exact_match": np.array([1.0, 0.0, 1.0])})
     result = edit("regressions", add_failures=run.run_id, kind="regression")
     version = store.resolve("regressions")
     assert (version.kind, version.parent, version.counts) == (
         "regression",
         None,
-        {"train": 0, "validation": 0, "test": 3},
+        {"train": 0, "validation": 0, "test": 2},
     )
-    rows = store.read(version).select(["input", "expected", "group", "metadata"]).to_pylist()
+    rows = store.read(version).select(["input", "expected", "context", "metadata"]).to_pylist()
     assert [tuple(row.values()) for row in rows] == [
-        (text, right, group, [("failed_in", run.run_id)])
-        for text, right, group in (("q2", "r2", "g2"), ("q2", "R2", "g2"), ("q3", "r3", "g3"))
+        ("q2", right, "today", [("failed_in", run.run_id)]) for right in ("R2", "r2")
     ]
     assert version.sources[0].path == f"runs:/{run.run_id}/samples.parquet"
     again = edit("regressions", add_failures=run.run_id, kind="regression")
-    assert (again.dataset, again.reused, again.edit.repeats) == (result.dataset, True, 3)
+    assert (again.dataset, again.reused, again.edit.repeats) == (result.dataset, True, 2)
+
+
+LONG = "my parcel with the number {} should have come on monday but nobody rang and there was no card in the box"
+
+
+def test_near_twins_of_what_is_there_are_not_added(edit: Edit, store: DatasetStore, tmp_path: Path) -> None:
+    publish(store, [(LONG.format(17), "we look for it at once"), ("b", "2")], ["train", "test"])
+    rows = [(f"{LONG.format(17)} {word}", "we look for it at once") for word in ("please", "today", "again")]
+    result = edit("support", add=write(tmp_path / "more.jsonl", [*rows, ("c", "3")]))
+    assert (result.edit.added, result.edit.twins) == (1, 3)
+    assert store.read(store.resolve("support"))["input"].to_pylist()[2:] == ["c"]
+
+
+def test_added_rows_must_not_repeat_what_the_dataset_was_prepared_without(
+    edit: Edit, store: DatasetStore, tmp_path: Path
+) -> None:
+    benchmark = write(tmp_path / "benchmark.jsonl", [(LONG.format(17), "we look for it")])
+    config = {"validation": {"contamination": [benchmark], "rules": {"test-contamination": {"action": "refuse"}}}}
+    publish(store, [("a", "1"), ("b", "2")], ["train", "test"], config=config)
+    more = write(tmp_path / "more.jsonl", [("c", "3"), (LONG.format(18), "we look for it")])
+    with pytest.raises(InputError, match=r"more\.jsonl:2: 100% overlap with row 1 of .*benchmark\.jsonl"):
+        edit("support", add=more)
+    Path(benchmark).unlink()
+    with pytest.raises(InputError, match=r"validation\.contamination\) cannot be read: .*benchmark\.jsonl"):
+        edit("support", add=more)
+    assert len(store.versions("support")) == 1
+
+
+def test_shares_of_faulty_rows_are_those_of_all_added_rows(edit: Edit, store: DatasetStore, tmp_path: Path) -> None:
+    config = {"validation": {"rules": {"personal-data": {"action": "warn", "refuse_above": 0.4}}}}
+    publish(store, [("a", "1"), ("b", "2")], ["train", "test"], config=config)
+    folder = tmp_path / "more"
+    folder.mkdir()
+    write(folder / "1.jsonl", [("write to ann@firm.com", "yes")])
+    write(folder / "2.jsonl", [("c", "3"), ("d", "4")])
+    assert edit("support", add=str(folder)).warnings == {"personal-data": 1}
+    write(folder / "3.jsonl", [("write to bob@firm.com", "yes")])
+    with pytest.raises(InputError, match=r"1\.jsonl:1: .*3\.jsonl:1: "):
+        edit("support", add=str(folder))
 
 
 def test_production_traffic_with_columns_of_its_own(edit: Edit, store: DatasetStore, tmp_path: Path) -> None:
@@ -165,7 +212,7 @@ def test_what_cannot_be_meant_is_refused_and_publishes_nothing(
     publish(store, [("a", "1"), ("b", "2")], ["train", "test"])
     with pytest.raises(InputError, match=complaint):
         edit(**{"name": "support", **options})
-    assert store.names() == ["support"]
+    assert [found.name for found in store.root.iterdir() if found.is_dir()] == ["support"]
     assert len(store.versions("support")) == 1
 
 
@@ -175,3 +222,10 @@ def test_faulty_rows_are_named_by_file_and_line(edit: Edit, store: DatasetStore,
     with pytest.raises(InputError, match=r"bad\.jsonl:2: input is empty.*bad\.jsonl:3: .*NUL"):
         edit("support", add=bad)
     assert len(store.versions("support")) == 1
+
+
+def test_settings_that_this_release_does_not_know_are_named(edit: Edit, store: DatasetStore) -> None:
+    config = {"validation": {"rules": {"wit": {"action": "refuse"}}}}
+    publish(store, [("a", "1"), ("b", "2")], ["train", "test"], config=config)
+    with pytest.raises(InputError, match=r"support@1 was prepared with .* \(validation\.rules: .*no such rule: wit"):
+        edit("support", retire=[ids(store, "support")["b"]])

@@ -48,6 +48,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings.cache_clear()
     store = DatasetStore(tmp_path / "home" / "datasets")
     store.publish("opening", samples(COUNTS))
+    store.publish("few", samples({"train": 2, "test": 3}))
     store.publish("talks", samples({"train": 40}, chat=True))
     return tmp_path
 
@@ -127,10 +128,12 @@ def test_what_the_provider_would_refuse_is_refused_in_one_line(export: Outputs, 
     # Forty conversations that it does not carry and one dataset that is too small are 41 findings.
     assert err.endswith("; and 36 more\n")
     assert not file.exists()
-    status, _, err = export("opening", "--format", "openai", "--split", "test", "--to", str(file))
+    status, _, err = export("few", "--format", "openai", "--to", str(file))
     assert err == (
-        "Error: opening@1 (test) cannot be exported as openai: 2 samples where at least 10 are needed; add some\n"
+        "Error: few@1 (train) cannot be exported as openai: 2 samples where at least 10 are needed; add some\n"
     )
+    # The minimum is one of training files.
+    assert export("few", "--format", "openai", "--split", "test", "--to", str(file))[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -1,53 +1,111 @@
 """What an evaluation leaves of every sample, and the failures read back from it."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 
+from llmops.data import DatasetStore, DatasetVersion
+from llmops.data.conversations import from_messages
+from llmops.data.samples import SAMPLE_SCHEMA, sample_table
 from llmops.errors import InputError
 from llmops.evaluation import estimates, measure
-from llmops.evaluation.held_out import HeldOut
+from llmops.evaluation.held_out import held_out
 from tasks.evaluated_samples import failed_samples
 from tasks.evaluation import Assessed, record_evaluation
-from tasks.tracking import tracked_run
+from tasks.tracking import log_dataset, tracked_run
 
-HELD = HeldOut(["q1", "q2", "q3"], [["one"], ["two", "zwei"], ["three"]], ["g1", "g2", "g3"])
-OUTPUTS = ["one", "deux", "three cats"]
+CHAT = from_messages(
+    [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "q3"},
+        {"role": "assistant", "content": "three"},
+    ]
+).messages
+ROWS = [
+    {"input": "q1", "expected": "one", "group": "g1"},
+    {"input": "q2", "expected": "two", "context": "in English", "group": "g2", "source": "wiki"},
+    {"input": "q2", "expected": "deux", "context": "in French", "group": "g2"},
+    {"input": "q2", "expected": "zwo", "context": "in German", "group": "g2"},
+    {"input": "q2", "expected": "zwei", "context": "in German", "group": "g2"},
+    {"input": "q3", "expected": "three", "messages": CHAT, "group": "g3"},
+]
+ANSWERS = {"q1": "one", "q2": "deux", "q3": "three cats"}
+
+
+def table(rows: list[dict[str, Any]]) -> pa.Table:
+    names = ("input", "expected", "context", "messages", "group", "source")
+    columns = {name: pa.chunked_array([[row.get(name) for row in rows]], pa.string()) for name in names}
+    made = sample_table(**{name: columns[name] for name in names[:-1]}, metadata={"source": columns["source"]})
+    split = SAMPLE_SCHEMA.get_field_index("split")
+    return made.set_column(split, SAMPLE_SCHEMA.field(split), pa.array(["test"] * len(rows), pa.string()))
 
 
 @pytest.fixture
-def run_id(home: Path) -> str:
-    """An evaluation with a right answer, a wrong one and one that is nearly right."""
-    measured = measure(OUTPUTS, HELD.references, None, HELD.groups)
-    assessed = Assessed("model", OUTPUTS, measured, estimates(measured, seed=0), None, 1.0)
+def version(home: Path) -> DatasetVersion:
+    """What was evaluated."""
+    return DatasetStore(home / "datasets").publish("support", table(ROWS))
+
+
+@pytest.fixture
+def run_id(version: DatasetVersion) -> str:
+    """An evaluation of a model that gives one answer to a question, whatever its context: wrong in most."""
+    held = held_out(table(ROWS))
+    outputs = [ANSWERS[text] for text in held.inputs]
+    measured = measure(outputs, held.references, None, held.groups)
+    assessed = Assessed("model", outputs, measured, estimates(measured, seed=0), None, 1.0)
     with tracked_run("evaluate", experiment="support") as run:
-        record_evaluation.fn(run.run_id, assessed, HELD)
+        log_dataset(run.run_id, version, "evaluation")
+        record_evaluation.fn(run.run_id, assessed, held)
     return run.run_id
 
 
-def test_every_sample_has_its_answer_and_its_scores(run_id: str, tmp_path: Path) -> None:
-    file = MlflowClient().download_artifacts(run_id, "samples.parquet", str(tmp_path))
-    table = pq.read_table(file)
-    assert table.column_names[:4] == ["input", "references", "output", "group"]
-    assert table["references"].to_pylist() == HELD.references
-    assert table["output"].to_pylist() == OUTPUTS
-    assert table["exact_match"].to_pylist() == [1.0, 0.0, 0.0]
-    assert table["rougeL"].to_pylist()[0] == pytest.approx(100)
-    assert 0 < table["rougeL"].to_pylist()[2] < 100
+def test_every_question_has_its_answer_its_scores_and_its_samples(run_id: str, tmp_path: Path) -> None:
+    found = pq.read_table(MlflowClient().download_artifacts(run_id, "samples.parquet", str(tmp_path)))
+    assert found.column_names[:5] == ["input", "references", "output", "group", "sample_ids"]
+    assert found["references"].to_pylist() == [["one"], ["two"], ["deux"], ["zwei", "zwo"], ["three"]]
+    assert found["output"].to_pylist() == ["one", "deux", "deux", "deux", "three cats"]
+    assert found["exact_match"].to_pylist() == [1.0, 0.0, 1.0, 0.0, 0.0]
+    assert found["rougeL"].to_pylist()[0] == pytest.approx(100)
+    assert 0 < found["rougeL"].to_pylist()[4] < 100
+    ids = table(ROWS)["id"].to_pylist()
+    assert found["sample_ids"].to_pylist() == [[ids[0]], [ids[1]], [ids[2]], [ids[4], ids[3]], [ids[5]]]
 
 
-def test_failures_are_a_sample_for_each_right_answer(run_id: str) -> None:
+def test_failures_are_the_samples_that_failed_with_the_run_in_their_metadata(run_id: str) -> None:
     failed = failed_samples(run_id, "exact_match")
-    rows = failed.samples.select(["input", "expected", "group", "line"]).to_pylist()
-    assert [tuple(row.values()) for row in rows] == [
-        ("q2", "two", "g2", 2),
-        ("q2", "zwei", "g2", 2),
-        ("q3", "three", "g3", 3),
+    there = [ROWS[number] for number in (1, 4, 3, 5)]
+    names = ("input", "expected", "context", "messages", "group")
+    rows = failed.samples.select([*names, "line", "metadata"]).to_pylist()
+    assert [{name: row[name] for name in names} for row in rows] == [
+        {name: row.get(name) for name in names} for row in there
     ]
-    assert failed.samples["metadata"][0].as_py() == [("failed_in", run_id)]
+    assert [row["line"] for row in rows] == [2, 4, 4, 5]
+    assert [dict(row["metadata"]) for row in rows] == [
+        {"failed_in": run_id, **({"source": row["source"]} if "source" in row else {})} for row in there
+    ]
     assert failed.uri == f"runs:/{run_id}/samples.parquet"
+
+
+def test_a_sample_named_by_what_it_holds_is_another_with_the_run_in_its_metadata(run_id: str) -> None:
+    failed = failed_samples(run_id, "exact_match").samples
+    assert not set(failed["id"].to_pylist()) & set(table(ROWS)["id"].to_pylist())
+    assert len(set(failed["id"].to_pylist())) == 4
+
+
+def test_a_dataset_that_is_gone_or_another_under_its_name_is_refused(
+    run_id: str, home: Path, version: DatasetVersion
+) -> None:
+    shutil.rmtree(home / "datasets" / "support")
+    with pytest.raises(InputError, match=f"that the run {run_id} evaluated are gone: no dataset 'support'"):
+        failed_samples(run_id, "exact_match")
+    DatasetStore(home / "datasets").publish("support", table(ROWS[:3]))
+    with pytest.raises(InputError, match=f"the run {run_id} evaluated another support@1 than there is now"):
+        failed_samples(run_id, "exact_match")
 
 
 def test_runs_and_metrics_without_failures_to_read_are_refused(run_id: str) -> None:

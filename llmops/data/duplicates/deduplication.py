@@ -1,9 +1,13 @@
-"""Exact repeats: the same input, expected text, context and conversation, however they are spaced or composed.
+"""Exact repeats, and keys of rows: what is the same, however it is spaced or composed.
+
+Two rows with the same content (input, expected text, context and conversation) are repeats; two with the same question
+(input, context, and what a conversation sets before it: system prompt and tools) are references of each other.
 
 Rows are compared by 64-bit keys (XXH3): of a million different rows two share one with a probability of 3 in
 a hundred million. The keys serve within one run; nothing that is stored depends on them.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,7 +15,9 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from llmops.data.conversations import canonical_json
 from llmops.data.duplicates.shingles import scrambled
 from llmops.data.samples import normalised
 
@@ -39,12 +45,73 @@ def text_keys(texts: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """
     from xxhash import xxh3_64_intdigest
 
+    if not pc.sum(pc.binary_length(texts)).as_py():
+        return np.full(len(texts), xxh3_64_intdigest(b""), np.uint64)
     return np.fromiter(map(xxh3_64_intdigest, text_bytes(texts)), np.uint64, len(texts))
 
 
 def input_keys(batch: pa.Table) -> np.ndarray:
     """A key (uint64) for each row's normalised input."""
     return text_keys(normalised(batch["input"]))
+
+
+def question_texts(batch: pa.Table) -> pa.ChunkedArray:
+    """What each row asks: its input and, where it has one, its context on a line of its own."""
+    return pc.binary_join_element_wise(batch["input"], batch["context"], "\n", null_handling="skip")
+
+
+def prompt_texts(batch: pa.Table) -> pa.ChunkedArray:
+    """The system messages and the tools of each row that is a conversation, empty for every other row.
+
+    >>> messages = '{"messages":[{"role":"system","content":"Be brief."}],"tools":[{"name":"clock"}]}'
+    >>> prompt_texts(pa.table({"messages": [messages, None]})).to_pylist()
+    ['Be brief.\\n[{"name":"clock"}]', '']
+    """
+    messages = batch["messages"]
+    # Within a text the quotation marks are escaped: only what may hold a prompt is parsed.
+    some = pc.fill_null(pc.match_substring_regex(messages, '"(?:system|developer|tools)"'), False)
+    rows = np.flatnonzero(some.to_numpy())
+    texts = np.full(len(messages), "", object)
+    for row, conversation in zip(rows.tolist(), messages.take(pa.array(rows)).to_pylist(), strict=True):
+        texts[row] = _prompt(conversation)
+    return pa.chunked_array([pa.array(texts, pa.string())])
+
+
+_BEFORE_FIRST = '{"messages":['
+_DECODER = json.JSONDecoder()
+
+
+def _prompt(conversation: str) -> str:
+    if '"tools"' in conversation:
+        parsed = json.loads(conversation)
+        first, tools = parsed["messages"][0], parsed.get("tools")
+    else:  # Only the first message is the system's: a long conversation need not be parsed for it.
+        first, tools = _DECODER.raw_decode(conversation, len(_BEFORE_FIRST))[0], None
+    texts = [first["content"]] if first["role"] in ("system", "developer") else []
+    return "\n".join([*texts, canonical_json(tools)] if tools else texts)
+
+
+def question_keys(
+    batch: pa.Table,
+    input: np.ndarray | None = None,
+    context: np.ndarray | None = None,
+    prompt: np.ndarray | None = None,
+) -> np.ndarray:
+    """A key (uint64) for what each row asks: normalised input, context, and the system messages and tools.
+
+    Args:
+        batch: the rows.
+        input: keys of their normalised inputs, where they are known already.
+        context: likewise of their normalised contexts.
+        prompt: likewise of their normalised `prompt_texts`.
+    """
+    keys = input_keys(batch) if input is None else input
+    for other in (
+        text_keys(normalised(batch["context"])) if context is None else context,
+        text_keys(normalised(prompt_texts(batch))) if prompt is None else prompt,
+    ):
+        keys = scrambled(scrambled(keys) + other)
+    return keys
 
 
 def content_keys(batch: pa.Table, input: np.ndarray | None = None, expected: np.ndarray | None = None) -> np.ndarray:

@@ -11,7 +11,7 @@ large bucket has its other bands to be found in: where 60 % of every text is one
 85 % is, 1 to 6 % of the pairs; and texts that are all twins of each other still all go but one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +32,9 @@ CANDIDATES_AT_ONCE = 1 << 21
 
 TextsOf = Callable[[np.ndarray], pa.ChunkedArray]
 """The texts of some rows, given by their numbers, ascending."""
+
+Part = tuple[np.ndarray, TextsOf]
+"""One part of all rows: keys that are equal where two rows have it in common (see `text_keys`), and its texts."""
 
 
 class DuplicateConfig(BaseModel):
@@ -61,9 +64,20 @@ class SimilarPairs:
 
 
 def whole_texts(table: pa.Table | pa.RecordBatch) -> pa.ChunkedArray:
-    """Input, expected and context (where there is one) of each row, a line each: what makes two rows twins."""
-    columns = [table[name] for name in ("input", "expected", "context")]
-    return pc.binary_join_element_wise(*columns, "\n", null_handling="skip")
+    """All that each row says: input and expected, or the whole conversation with its tools, and the context."""
+    plain = pc.binary_join_element_wise(table["input"], table["expected"], "\n")
+    said = pc.coalesce(table["messages"], plain)
+    return pc.binary_join_element_wise(said, table["context"], "\n", null_handling="skip")
+
+
+def taken_verbatim(table: pa.Table) -> np.ndarray:
+    """Which rows (bool) have no near duplicates.
+
+    A call with another argument is another answer, however alike the rest; and so are other weights, by which a
+    conversation says what of it is learnt.
+    """
+    small_but_real = pc.match_substring_regex(table["messages"], '"(?:tool_calls|weight)":')
+    return np.asarray(pc.fill_null(small_but_real, False).to_numpy())
 
 
 def rows_per_band(threshold: float) -> int:
@@ -155,30 +169,31 @@ def similar_pairs(
 def twin_pairs(
     bands: np.ndarray,
     texts_of: TextsOf,
-    expected_keys: np.ndarray,
-    expected_of: TextsOf,
+    parts: Sequence[Part],
     config: DuplicateConfig,
     rows: np.ndarray | None = None,
     rank: np.ndarray | None = None,
 ) -> SimilarPairs:
-    """Pairs of near twins: the whole texts are similar, and the expected texts are equal or similar too.
+    """Pairs of near twins: the whole texts are similar, and each part of them is equal or similar by itself.
 
-    Similar inputs with another short answer, say another class label, are a conflict of labels, never twins.
+    So a long part in common hides no difference in a short one: two questions about one passage are no twins, nor are
+    two class labels of one input. A part with fewer words than a shingle has (and any of one word) must be equal:
+    of a text so short, what a shingle leaves out is as much as what it holds ("1" and "-1").
 
     Args:
         bands: `band_keys` of `whole_texts` of every row.
         texts_of: the whole texts of rows.
-        expected_keys: equal where the expected texts of two rows are (see `text_keys`).
-        expected_of: the expected texts of rows.
+        parts: what must be alike by itself: input, expected, context, and `prompt_texts`.
         config: as for `similar_pairs`, and likewise the other arguments.
     """
 
     def similarity(left: np.ndarray, right: np.ndarray) -> np.ndarray:
         found = _jaccard(texts_of, left, right, config)
-        other = np.flatnonzero((found >= config.threshold) & (expected_keys[left] != expected_keys[right]))
-        if len(other):
-            alike = _jaccard(expected_of, left[other], right[other], config) >= config.threshold
-            found[other[~alike]] = 0
+        for keys, part_of in parts:
+            other = np.flatnonzero((found >= _least(config)) & (keys[left] != keys[right]))
+            if len(other):
+                alike = _jaccard(part_of, left[other], right[other], config, shortest=max(config.shingle_size, 2))
+                found[other[alike < _least(config)]] = 0
         return found
 
     return _verified(bands, similarity, config, rows, rank)
@@ -220,12 +235,16 @@ def _verified(
         for start in range(0, len(part), PAIRS_AT_ONCE):
             some = part[start : start + PAIRS_AT_ONCE]
             found = similarity(*_rows_of(some))
-            similar = found >= config.threshold - 1e-6
+            similar = found >= _least(config)
             codes.append(some[similar])
             values.append(found[similar])
     code, first = np.unique(np.concatenate(codes), return_index=True)
     left, right = _rows_of(code)
     return SimilarPairs(left, right, np.concatenate(values)[first])
+
+
+def _least(config: DuplicateConfig) -> float:
+    return config.threshold - 1e-6  # a float32 at the threshold may lie below it
 
 
 def _rows_of(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -277,8 +296,10 @@ def _meetings(members: np.ndarray, place: np.ndarray) -> Iterator[tuple[np.ndarr
         yield members[late], members[late - place[late] + number]
 
 
-def _jaccard(texts_of: TextsOf, left: np.ndarray, right: np.ndarray, config: DuplicateConfig) -> np.ndarray:
-    """The exact Jaccard index of the shingles of each pair (float32); 0 where neither has any."""
+def _jaccard(
+    texts_of: TextsOf, left: np.ndarray, right: np.ndarray, config: DuplicateConfig, shortest: int = 1
+) -> np.ndarray:
+    """The exact Jaccard index of the shingles of each pair (float32); 0 where one has fewer than `shortest` units."""
     from scipy.sparse import csr_array
 
     rows = np.union1d(left, right)
@@ -288,8 +309,9 @@ def _jaccard(texts_of: TextsOf, left: np.ndarray, right: np.ndarray, config: Dup
     sets.sum_duplicates()
     sets.data[:] = 1
     sizes = np.diff(sets.indptr)
+    long = found.units >= shortest
     left, right = np.searchsorted(rows, left), np.searchsorted(rows, right)
     common = np.asarray(sets[left].multiply(sets[right]).sum(axis=1)).ravel()
     together = sizes[left] + sizes[right] - common
-    index: np.ndarray = (common / np.maximum(together, 1)).astype(np.float32)
+    index: np.ndarray = (long[left] & long[right]) * (common / np.maximum(together, 1)).astype(np.float32)
     return index

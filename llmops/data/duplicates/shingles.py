@@ -1,7 +1,8 @@
 """Texts as sets of shingles: runs of a few neighbouring words or characters, each as one 64-bit number.
 
-What two texts have in common is then the Jaccard index of their sets. Case and punctuation do not count. All
-rows of a batch are hashed at once, out of the bytes that the column lies in; no text becomes a Python string.
+What two texts have in common is then the Jaccard index of their sets. Case and punctuation do not count, signs do
+(€1 is not £1, C++ not C#). All rows of a batch are hashed at once, out of the bytes that the column lies in; no text
+becomes a Python string.
 """
 
 import unicodedata
@@ -17,6 +18,7 @@ ShingleKind = Literal["word", "character"]
 
 CHUNK = 1 << 18  # bytes hashed at a time: the arrays of one step fit into a core's cache
 SEPARATOR = 0
+SIGNS = "#%&@"  # words beside the mathematical signs and the currencies, which Unicode has categories for
 BLANK = np.uint64(1 << 21)  # beyond all code points
 OF_WORDLESS = np.uint32(1 << 22)  # set in the characters of texts without a word, which are no letters
 BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
@@ -25,19 +27,23 @@ INVERSE = pow(BASE, -1, 1 << 64)
 
 @dataclass(frozen=True)
 class Shingles:
-    """The shingles of row i are ``hashes[offsets[i] : offsets[i + 1]]``, in order and with repeats."""
+    """The shingles of row i are ``hashes[offsets[i] : offsets[i + 1]]``, in order and with repeats.
+
+    `units` is how many words or characters each row has.
+    """
 
     hashes: np.ndarray
     offsets: np.ndarray
+    units: np.ndarray
 
 
 def shingle_chunks(texts: pa.Array | pa.ChunkedArray, kind: ShingleKind, size: int) -> Iterator[Shingles]:
     """The shingles of the texts, some hundred rows at a time.
 
-    A word is a run of letters, digits and marks; an ideograph, a kana or an emoji is a word of its own. Texts are
-    folded to one case; for characters, whatever is between words counts as one blank. A text with fewer than
-    `size` words or characters is one shingle, and one without any word is as if all of it were one word; the
-    empty text has no shingle. A null counts as empty.
+    A word is a run of letters, digits and marks; an ideograph, a kana, an emoji, a mathematical sign, a currency sign
+    and each of # % & @ is a word of its own. Texts are folded to one case; for characters, whatever is between words
+    counts as one blank. A text with fewer than `size` words or characters is one shingle, and one without any word is
+    as if all of it were one word; the empty text has no shingle. A null counts as empty.
     """
     data, offsets = _bytes_of(texts)
     row = 0
@@ -58,7 +64,8 @@ def shingles(texts: pa.Array | pa.ChunkedArray, kind: ShingleKind, size: int) ->
     chunks = list(shingle_chunks(texts, kind, size))
     counts = [np.diff(chunk.offsets) for chunk in chunks]
     offsets = np.concatenate([np.zeros(1, np.int64), *counts]).cumsum()
-    return Shingles(np.concatenate([np.zeros(0, np.uint64), *(chunk.hashes for chunk in chunks)]), offsets)
+    hashes = np.concatenate([np.zeros(0, np.uint64), *(chunk.hashes for chunk in chunks)])
+    return Shingles(hashes, offsets, np.concatenate([np.zeros(0, np.int64), *(chunk.units for chunk in chunks)]))
 
 
 def scrambled(numbers: np.ndarray) -> np.ndarray:
@@ -105,15 +112,17 @@ def _code_points(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.
 
 def _letters(points: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """The folded characters, separators 0, and which of them are words of their own (None: no one is)."""
-    ascii_letters, folded, alone = _tables()
+    ascii_letters, ascii_alone, folded, alone = _tables()
     if points.dtype == np.uint8:
-        return np.frombuffer(points.tobytes().translate(ascii_letters), np.uint8), None
+        text = points.tobytes()
+        signs = np.frombuffer(text.translate(ascii_alone), np.bool_)
+        return np.frombuffer(text.translate(ascii_letters), np.uint8), signs if signs.any() else None
     return folded[points], alone[points]
 
 
 @cache
-def _tables() -> tuple[bytes, np.ndarray, np.ndarray]:
-    """For every ASCII character, and for every code point, what `_letters` says of it.
+def _tables() -> tuple[bytes, bytes, np.ndarray, np.ndarray]:
+    """For every ASCII character, and for every code point, the two things that `_letters` says of it.
 
     Beyond the basic plane, where emoji and rare ideographs are, every character is a word of its own.
     """
@@ -121,12 +130,15 @@ def _tables() -> tuple[bytes, np.ndarray, np.ndarray]:
     alone = np.ones(0x110000, bool)
     for point in range(0x10000):
         letter = chr(point)
-        alone[point] = 0x3040 <= point < 0x3100 or 0x3400 <= point < 0xA000 or 0xF900 <= point < 0xFB00
-        if not (letter.isalnum() or unicodedata.category(letter).startswith("M")):
+        category = unicodedata.category(letter)
+        sign = letter in SIGNS or category in ("Sm", "Sc")
+        alone[point] = sign or 0x3040 <= point < 0x3100 or 0x3400 <= point < 0xA000 or 0xF900 <= point < 0xFB00
+        if not (letter.isalnum() or category.startswith("M") or sign):
             folded[point] = SEPARATOR
         elif len(letter.casefold()) == 1:
             folded[point] = ord(letter.casefold())
-    return bytes(folded[:0x80].tolist()) + bytes(0x80), folded, alone
+    ascii_letters, ascii_alone = (bytes(table[:0x80].tolist()) + bytes(0x80) for table in (folded, alone))
+    return ascii_letters, ascii_alone, folded, alone
 
 
 def _words(letters: np.ndarray, alone: np.ndarray | None, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -200,4 +212,4 @@ def _windows(units: np.ndarray, starts: np.ndarray, size: int) -> Shingles:
         last = end - place
         kept[last[last > begin]] = False
     counts = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])
-    return Shingles(scrambled(sums[kept]), counts[starts])
+    return Shingles(scrambled(sums[kept]), counts[starts], end - begin)

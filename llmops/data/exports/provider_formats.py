@@ -6,7 +6,7 @@ What a shape has no place for is refused, never left out in silence. Reading the
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
 from llmops.data.conversations import Conversation, canonical_json, join_context, to_conversation
@@ -16,6 +16,7 @@ Row: TypeAlias = Mapping[str, Any]
 Record: TypeAlias = dict[str, Any]
 
 _SYSTEM = ("system", "developer")
+_SHAREGPT_NAMES = {**dict.fromkeys(_SYSTEM, "system"), "user": "human", "assistant": "gpt"}
 # The keys of a message that the Chat Completions API takes in a fine-tuning file; it refuses a file with any other.
 _CHAT_KEYS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "weight", "refusal"})
 
@@ -50,8 +51,9 @@ def contents_record(row: Row) -> Record:
     contents: list[Record] = []
     called: dict[str, str] = {}
     for number, message in enumerate(conversation["messages"], start=1):
-        _refuse_other_keys(number, message, {"role", "content", "name", "tool_calls", "tool_call_id"})
         role = message["role"]
+        carried = {"name", "tool_call_id"} if role == "tool" else {"tool_calls"}
+        _refuse_other_keys(number, message, {"role", "content", *carried})
         if role in _SYSTEM:
             record["systemInstruction"] = {"role": "system", "parts": [{"text": message["content"]}]}
         elif role == "tool":
@@ -87,16 +89,22 @@ def claude_record(row: Row) -> Record:
 
     https://docs.aws.amazon.com/bedrock/latest/userguide/model-customization-prepare.html
     """
-    system, turns = _text_turns(to_conversation(row))
-    messages = [{"role": role, "content": text} for role, text in turns]
-    return {"messages": messages} if system is None else {"system": system, "messages": messages}
+    turns = _text_turns(to_conversation(row))
+    messages = [{"role": turn["role"], "content": turn["content"]} for turn in turns]
+    if messages[0]["role"] in _SYSTEM:
+        return {"system": messages[0]["content"], "messages": messages[1:]}
+    return {"messages": messages}
 
 
 def sharegpt_record(row: Row) -> Record:
-    """ShareGPT: ``{"conversations": [{"from": "human", "value": …}, {"from": "gpt", "value": …}]}``."""
-    system, turns = _text_turns(to_conversation(row))
-    said = [] if system is None else [{"from": "system", "value": system}]
-    said += [{"from": {"user": "human", "assistant": "gpt"}[role], "value": text} for role, text in turns]
+    """ShareGPT: ``{"conversations": [{"from": "human", "value": …}, {"from": "gpt", "value": …, "weight": 0}]}``.
+
+    A turn has a `weight` where its message has one.
+    """
+    said = []
+    for turn in _text_turns(to_conversation(row), "weight"):
+        weight = {"weight": turn["weight"]} if "weight" in turn else {}
+        said.append({"from": _SHAREGPT_NAMES[turn["role"]], "value": turn["content"], **weight})
     return {"conversations": said}
 
 
@@ -122,8 +130,8 @@ PROVIDER_RECORDS: dict[str, Callable[[Row], Record]] = {
 }
 
 
-def _text_turns(conversation: Conversation) -> tuple[str | None, Sequence[tuple[str, str]]]:
-    """The system's text, and who said what after it, of a conversation of nothing but text."""
+def _text_turns(conversation: Conversation, *carried: str) -> list[dict[str, Any]]:
+    """The messages of a conversation of nothing but text, with role, content and the keys that are carried."""
     if "tools" in conversation:
         raise NotExportableError("it offers tools, which this format does not carry; export it as openai or jsonl")
     messages = conversation["messages"]
@@ -131,9 +139,8 @@ def _text_turns(conversation: Conversation) -> tuple[str | None, Sequence[tuple[
         if message["role"] == "tool" or "tool_calls" in message:
             reason = f"message {number} is a tool's call or result, which this format does not carry"
             raise NotExportableError(f"{reason}; export it as openai or jsonl")
-        _refuse_other_keys(number, message, {"role", "content"})
-    turns = [(message["role"], message["content"]) for message in messages]
-    return (turns[0][1], turns[1:]) if turns[0][0] in _SYSTEM else (None, turns)
+        _refuse_other_keys(number, message, {"role", "content", *carried})
+    return messages
 
 
 def _refuse_other_keys(number: int, message: Mapping[str, Any], known: Collection[str]) -> None:
@@ -180,6 +187,8 @@ def _function_declaration(tool: Mapping[str, Any]) -> Record:
 def _json_object(text: str) -> Record | None:
     try:
         value = json.loads(text, parse_constant=not_a_number)
+        # 1e999 is read as infinity, which cannot be written.
+        canonical_json(value)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -120,7 +120,7 @@ def check_format(
         batches: samples in `SAMPLE_SCHEMA`.
         format: one of `writers.FORMATS`; the own ones take anything.
         limits: other ones than `LIMITS` has for the format.
-        split: ``validation`` has a maximum of its own and no minimum.
+        split: ``train`` and ``all`` must have the minimum of samples, ``validation`` has a maximum of its own.
         tokenizer: as for `token_counts`; without one a count of tokens is an estimate, and a sample that may be too
             long a warning.
         name: of the samples, the findings' `file`.
@@ -232,10 +232,9 @@ _HAPPENS: Mapping[str, str] = {"refused": "refuses the file", "cut": "cuts its e
 
 
 def _check_count(rows: int, limits: FormatLimits, split: str, noted: _Noted) -> None:
-    validates = split == "validation"
-    if rows < limits.minimum_count and not validates:
+    if rows < limits.minimum_count and split in ("train", "all"):
         noted.add("too-few-samples", f"{rows} samples where at least {limits.minimum_count} are needed; add some")
-    maximum = limits.maximum_validation_count if validates else limits.maximum_count
+    maximum = limits.maximum_validation_count if split == "validation" else limits.maximum_count
     if maximum is not None and rows > maximum:
         message = f"{rows:,} samples where at most {maximum:,} are allowed; prepare a version with fewer (max_rows)"
         noted.add("too-many-samples", f"{message}, or raise the limit where your quota is higher")

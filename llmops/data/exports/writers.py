@@ -20,6 +20,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from llmops.data.exports.provider_formats import PROVIDER_RECORDS, NotExportableError, Record, Row
+from llmops.data.reading.sources import split_suffixes
 from llmops.data.samples import SAMPLE_SCHEMA
 from llmops.errors import InputError
 
@@ -39,7 +40,6 @@ FORMATS = tuple(_SUFFIXES)
 ROW_COLUMNS = ("id", "input", "expected", "context", "messages")
 """All that a provider's format is made of; for these formats the batches need no other columns."""
 
-_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _BATCH_ROWS = 16_384
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -107,14 +107,12 @@ def require_format(format: str) -> None:
 def _suffixes(path: Path, format: str) -> tuple[str, str | None]:
     """How the file's name says that it is written and packed, once that is known to be as it must be."""
     require_format(format)
-    name = Path(path.name.lower())
-    compression = _COMPRESSIONS.get(name.suffix)
-    suffix = Path(name.stem).suffix if compression else name.suffix
+    suffix, compression = split_suffixes(path.name)
     if suffix not in _SUFFIXES[format]:
         names = " or ".join(f"*{one}" for one in _SUFFIXES[format])
         raise InputError(f"{path}: a file in format {format} is named {names}")
     if compression and format == "parquet":
-        raise InputError(f"{path}: Parquet packs its columns itself; leave {name.suffix} out")
+        raise InputError(f"{path}: Parquet packs its columns itself; leave {path.suffix} out")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}; create it first")
     return suffix, compression

@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 
 from llmops.data.augmentation import Augmenter
 from llmops.data.augmentation.augment import METHOD_KEY
-from llmops.data.duplicates.deduplication import text_keys
+from llmops.data.duplicates.deduplication import content_keys, question_texts, text_keys
 from llmops.data.duplicates.near_duplicates import DuplicateConfig, band_keys, similar_pairs
 from llmops.data.preparation.config import PreparationConfig
 from llmops.data.preparation.spill import Spill
 from llmops.data.samples import SAMPLE_SCHEMA, normalised
-from llmops.data.validation.checks import ValidationConfig, row_hits
+from llmops.data.validation.checks import ValidationConfig, row_hits, severity_of
 from llmops.data.validation.quality import quality_scores
 
 
@@ -68,6 +68,7 @@ def augment_samples(
     spill = Spill(SAMPLE_SCHEMA, folder)
     rejected: Counter[str] = Counter()
     methods: list[str] = []
+    seen: set[int] = set()
     bands: list[np.ndarray] = []
 
     def is_known(texts: pa.ChunkedArray) -> np.ndarray:
@@ -76,9 +77,10 @@ def augment_samples(
     for batch in samples:
         augmented = augmenter.augment(pa.Table.from_batches([batch]), is_known)
         rejected.update(augmented.rejected)
-        methods += pc.map_lookup(augmented.table["metadata"], METHOD_KEY, "first").to_pylist()
-        bands.append(band_keys(augmented.table["input"], config.duplicates))
-        spill.append(_with_quality(augmented.table, config.validation))
+        table = _new(_sound(augmented.table, config.validation, rejected), seen, rejected)
+        methods += pc.map_lookup(table["metadata"], METHOD_KEY, "first").to_pylist()
+        bands.append(band_keys(question_texts(table), config.duplicates))
+        spill.append(table)
     spill.finish()
     kept = np.ones(len(spill), dtype=bool)
     if held_out is not None and len(spill):
@@ -91,19 +93,37 @@ def augment_samples(
 def _near_held_out(bands: np.ndarray, spill: Spill, held_out: HeldOutInputs, config: DuplicateConfig) -> np.ndarray:
     """The numbers of the new samples whose input is similar to one that is held out."""
     first_new = len(held_out.rows)
+    columns = ["input", "context"]
 
     def texts_of(rows: np.ndarray) -> pa.ChunkedArray:
         old, new = rows[rows < first_new], rows[rows >= first_new] - first_new
-        held = held_out.spill.take(held_out.rows[old], ["input"])["input"]
-        return pa.chunked_array([*held.chunks, *spill.take(new, ["input"])["input"].chunks], pa.string())
+        parts = (held_out.spill.take(held_out.rows[old], columns), spill.take(new, columns))
+        return question_texts(pa.concat_tables(parts))
 
     pairs = similar_pairs(np.concatenate([held_out.bands, bands]), texts_of, config)
     crossing = (pairs.left < first_new) & (pairs.right >= first_new)
     return np.unique(pairs.right[crossing]) - first_new
 
 
-def _with_quality(table: pa.Table, validation: ValidationConfig) -> pa.Table:
-    numbered = table.append_column("line", pa.array(np.arange(len(table))))
-    scores = quality_scores(len(table), row_hits(numbered, validation))
-    place = table.schema.get_field_index("quality")
-    return table.set_column(place, SAMPLE_SCHEMA.field("quality"), pa.array(scores, pa.float32()))
+def _sound(table: pa.Table, config: ValidationConfig, rejected: Counter[str]) -> pa.Table:
+    """The samples that no rule calls an error, with their quality; the others are counted by rule."""
+    hits = row_hits(table.append_column("line", pa.array(np.arange(len(table)))), config)
+    scores = pa.array(quality_scores(len(table), hits), pa.float32())
+    scored = table.set_column(table.schema.get_field_index("quality"), SAMPLE_SCHEMA.field("quality"), scores)
+    sound = np.ones(len(table), dtype=bool)
+    for one in hits:
+        # Shares of rows say nothing about samples that we made ourselves.
+        if severity_of(one.rule, 0, 1, config) == "error":
+            rejected[one.rule] += int(np.count_nonzero(sound[one.rows]))
+            sound[one.rows] = False
+    return scored.filter(pa.array(sound))
+
+
+def _new(table: pa.Table, seen: set[int], rejected: Counter[str]) -> pa.Table:
+    """The samples whose content was not made from another sample before."""
+    new = np.zeros(len(table), dtype=bool)
+    for row, key in enumerate(content_keys(table).tolist()):
+        new[row] = key not in seen
+        seen.add(key)
+    rejected["repeat"] += int(np.count_nonzero(~new))
+    return table.filter(pa.array(new))

@@ -76,7 +76,7 @@ class RowsLeft:
         order = np.argsort(rows, kind="stable")
         rows, kept, similarity = rows[order], kept[order], similarity[order]
         names = pa.array(files, pa.string())
-        dropped = spill.take(rows, ["id", "input"])
+        dropped = spill.take(rows, ["id", "input"], _shortened)
         somebody = kept >= 0
         favoured = np.where(somebody, kept, 0)
         columns = [
@@ -84,7 +84,7 @@ class RowsLeft:
             names.take(pa.array(file[rows])),
             pa.array(line[rows]),
             dropped["id"],
-            _shortened(dropped["input"]),
+            dropped["input"],
             names.take(pa.array(file[favoured], mask=~somebody)),
             pa.array(line[favoured], mask=~somebody),
             spill.take(favoured, ["id"])["id"].take(pa.array(np.arange(len(rows)), mask=~somebody)),
@@ -93,5 +93,8 @@ class RowsLeft:
         return pa.table(columns, schema=DROPPED_SCHEMA)
 
 
-def _shortened(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.utf8_slice_codeunits(texts, 0, SHOWN_CHARACTERS)
+def _shortened(batch: pa.RecordBatch) -> pa.RecordBatch:
+    place = batch.schema.get_field_index("input")
+    return batch.set_column(
+        place, batch.schema.field(place), pc.utf8_slice_codeunits(batch["input"], 0, SHOWN_CHARACTERS)
+    )

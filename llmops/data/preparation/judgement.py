@@ -8,14 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from llmops.data.findings import Finding, Hits
-from llmops.data.preparation.examination import Rows
+from llmops.data.preparation.examination import MOST_FINDINGS, Rows
 from llmops.data.preparation.report import RuleSummary, rule_summaries
 from llmops.data.preparation.spill import Spill
 from llmops.data.validation.checks import ValidationConfig, dataset_findings, dataset_hits, severity_of
 from llmops.data.validation.quality import quality_scores
 from llmops.data.validation.rules import RULES, Severity
-
-MOST_FINDINGS = 10_000  # of one rule that are kept word for word; all are counted
 
 FINDINGS_SCHEMA = pa.schema(
     [
@@ -38,12 +36,14 @@ class Judgement:
         counts: rows by rule, all of them.
         faulty: numbers of the rows with an error.
         quality: a score of 0 to 1 for each row.
+        of_the_whole: those findings that are about no row in particular.
     """
 
     findings: list[Finding]
     counts: dict[str, int]
     faulty: np.ndarray
     quality: np.ndarray
+    of_the_whole: list[Finding]
 
     def summaries(self, read: int) -> list[RuleSummary]:
         """One summary a rule, errors first."""
@@ -63,7 +63,7 @@ def judge(rows: Rows, files: Sequence[str], config: ValidationConfig, spill: Spi
     total = sum(rows.read)
     of_the_whole = dataset_findings(rows.facts, config, files[0])
     findings = [*rows.findings, *of_the_whole]
-    counts = Counter(finding.rule for finding in rows.findings)
+    counts = Counter(rows.unread)
     counts.update({finding.rule: 0 for finding in of_the_whole})
     faulty: list[np.ndarray] = []
     kept: list[Hits] = []
@@ -78,7 +78,7 @@ def judge(rows: Rows, files: Sequence[str], config: ValidationConfig, spill: Spi
         if severity == "error":
             faulty.append(hit)
         messages = [message for hits in found for message in hits.messages][:MOST_FINDINGS]
-        findings += _findings(severity, rule, hit[:MOST_FINDINGS], messages, rows, files, spill)
+        findings += _findings(severity, rule, hit[: len(messages)], messages, rows, files, spill)
     place = {file: number for number, file in enumerate(files)}
     findings.sort(key=lambda one: (place.get(one.file, 0), one.line or 0, one.rule))
     return Judgement(
@@ -86,6 +86,7 @@ def judge(rows: Rows, files: Sequence[str], config: ValidationConfig, spill: Spi
         counts=dict(counts),
         faulty=np.unique(np.concatenate(faulty)) if faulty else np.zeros(0, dtype=np.int64),
         quality=quality_scores(len(rows), kept),
+        of_the_whole=of_the_whole,
     )
 
 

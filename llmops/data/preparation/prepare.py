@@ -33,6 +33,7 @@ from llmops.data.samples import SAMPLE_SCHEMA, SPLITS
 from llmops.data.splits.times import time_text
 from llmops.data.validation.checks import label_counts, language_counts
 from llmops.data.validation.contamination import reference_index
+from llmops.data.validation.rules import RULES
 from llmops.errors import InputError
 from llmops.llm.text_generator import TextGenerator
 
@@ -135,14 +136,13 @@ def prepare(
     files = [file.uri for file in (*sources, *tests)]
     index = reference_index(references, config.validation.contamination_share) if references else None
     spill = Spill(SAMPLE_SCHEMA, folder)
-    rows = examine([*sources, *tests], config, index, spill, on_progress)
+    rows = examine(sources, tests, config, index, spill, on_progress)
     judgement = judge(rows, files, config.validation, spill)
     read = [
         SourceFile(path=file.uri, digest=file.digest(), rows=count)
         for file, count in zip((*sources, *tests), rows.read, strict=True)
     ]
-    if on_error == "refuse":
-        _refuse_faulty(rows, judgement, read)
+    _refuse_faulty(rows, judgement, read, on_error)
     selection = select(
         rows,
         spill,
@@ -177,13 +177,15 @@ def _augmented(
     held_out = None
     if config.duplicates.near:
         numbers = np.flatnonzero(samples.codes > SPLITS.index("train"))
-        held_out = HeldOutInputs(rows.numbers["input_bands"][numbers], numbers, samples.spill)
+        held_out = HeldOutInputs(rows.numbers["question_bands"][numbers], numbers, samples.spill)
     augmenter = Augmenter(config.augmentation, generators)
     return augment_samples(samples, augmenter, rows.numbers["input"], held_out, config, folder)
 
 
-def _refuse_faulty(rows: Rows, judgement: Judgement, sources: list[SourceFile]) -> None:
-    errors = [finding for finding in judgement.findings if finding.severity == "error"]
+def _refuse_faulty(rows: Rows, judgement: Judgement, sources: list[SourceFile], on_error: str) -> None:
+    # What is wrong with the whole is not mended by dropping rows.
+    found = judgement.findings if on_error == "refuse" else judgement.of_the_whole
+    errors = [finding for finding in found if finding.severity == "error"]
     if not errors:
         return
     read = sum(rows.read)
@@ -212,7 +214,7 @@ def _report_of(rows: Rows, judgement: Judgement, selection: Selection, sources: 
         counts={split: int(count) for split, count in zip(SPLITS, counted, strict=True)},
         several_references=_several_references(rows, kept),
         sources=sources,
-        findings=[*judgement.summaries(read), *_few_groups(selection, read)],
+        findings=[*judgement.summaries(read), *_few_groups(selection)],
         quality=quality_summary(judgement.quality[kept]),
         lengths=_lengths(rows, kept),
         labels=label_counts(facts),
@@ -222,8 +224,8 @@ def _report_of(rows: Rows, judgement: Judgement, selection: Selection, sources: 
 
 
 def _several_references(rows: Rows, kept: np.ndarray) -> int:
-    """Inputs with more than one expected text."""
-    pairs = np.unique(np.column_stack([rows.numbers["input"][kept], rows.numbers["expected"][kept]]), axis=0)
+    """Questions with more than one expected text."""
+    pairs = np.unique(np.column_stack([rows.numbers["question"][kept], rows.numbers["expected"][kept]]), axis=0)
     return int(np.count_nonzero(np.unique(pairs[:, 0], return_counts=True)[1] > 1))
 
 
@@ -231,14 +233,15 @@ def _lengths(rows: Rows, kept: np.ndarray) -> dict[str, LengthSummary]:
     return {part: length_summary(rows.numbers[f"{part}_words"][kept]) for part in ("input", "expected")}
 
 
-def _few_groups(selection: Selection, read: int) -> list[RuleSummary]:
+def _few_groups(selection: Selection) -> list[RuleSummary]:
+    rule = RULES["few-groups"]
     return [
         RuleSummary(
-            rule="few-groups",
-            severity="warning",
+            rule=rule.name,
+            severity=rule.severity,
             rows=0,
             share=0.0,
-            advice=f"so few groups that the hash left {split} empty, and one group was moved there; add other groups",
+            advice=f"The hash left {split} empty, and one group was moved there. {rule.advice}",
             examples=[],
         )
         for split in selection.filled

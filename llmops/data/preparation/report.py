@@ -58,7 +58,10 @@ class LengthSummary(BaseModel):
 
 
 class PreparationReport(BaseModel):
-    """What became of the rows: `read` and the sum of `augmented` are the sum of `counts` and of `dropped`.
+    """What became of the rows.
+
+    Of what was published, `read` and the sum of `augmented` are the sum of `counts` and of `dropped`; of a source that
+    was refused only `read`, the ``faulty`` rows and what was found are known.
 
     Attributes:
         read: rows of all files, also those that could not be made into a sample.

@@ -6,8 +6,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from llmops.data.duplicates.deduplication import content_keys, distinct, exact_repeats, preference
-from llmops.data.duplicates.near_duplicates import SimilarPairs, near_twins, similar_pairs, twin_pairs, whole_texts
+from llmops.data.duplicates.deduplication import (
+    content_keys,
+    distinct,
+    exact_repeats,
+    preference,
+    prompt_texts,
+    question_texts,
+    text_keys,
+)
+from llmops.data.duplicates.near_duplicates import (
+    Part,
+    SimilarPairs,
+    TextsOf,
+    near_twins,
+    similar_pairs,
+    twin_pairs,
+    whole_texts,
+)
+from llmops.data.duplicates.shingles import scrambled
 from llmops.data.findings import raise_errors
 from llmops.data.preparation.config import PreparationConfig
 from llmops.data.preparation.dropped_rows import RowsLeft
@@ -16,6 +33,7 @@ from llmops.data.preparation.spill import Spill
 from llmops.data.samples import SPLITS
 from llmops.data.splits.assignment import SplitKeys, assign, leaked, straddling, subset
 from llmops.data.validation.checks import too_few
+from llmops.errors import InputError
 
 NO_PAIRS = SimilarPairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
 
@@ -65,6 +83,7 @@ def select(
     """
     left = RowsLeft(len(rows))
     left.drop("faulty", faulty)
+    _require_what_splits_need(rows, left, config, held_out, source)
     pinned = _pinned(rows, previous)
     rank = preference(
         len(rows),
@@ -81,7 +100,7 @@ def select(
     keys = SplitKeys(
         group=rows.numbers["group"],
         place=rows.numbers["place"],
-        input=rows.numbers["input"],
+        input=rows.numbers["question"],
         stratum=_classes(rows.numbers.get("stratum")),
         time=rows.numbers.get("time"),
         pinned=pinned,
@@ -123,20 +142,25 @@ def _split(
 
 
 def _pinned(rows: Rows, previous: Iterable[pa.RecordBatch] | None) -> np.ndarray | None:
-    """The split that the same content has in the version before; −1 where it is new."""
+    """The split that the same content in the same group has in the version before; −1 where it is new."""
     if previous is None:
         return None
     keys, codes = [np.zeros(0, np.uint64)], [np.zeros(0, np.int8)]
     for batch in previous:
         table = pa.Table.from_batches([batch])
-        keys.append(content_keys(table))
+        keys.append(_content_in_group(content_keys(table), text_keys(table["group"])))
         codes.append(np.array([SPLITS.index(split) for split in table["split"].to_pylist()], dtype=np.int8))
     known, first = np.unique(np.concatenate(keys), return_index=True)
     if not len(known):
         return None
-    content = rows.numbers["content"]
+    content = _content_in_group(rows.numbers["content"], rows.numbers["group"])
     place = np.minimum(np.searchsorted(known, content), len(known) - 1)
     return np.where(known[place] == content, np.concatenate(codes)[first[place]], -1).astype(np.int8)
+
+
+def _content_in_group(content: np.ndarray, group: np.ndarray) -> np.ndarray:
+    # A row of an old content in another group is a new row: pinned, it would pull that whole group with it.
+    return scrambled(content + scrambled(group))
 
 
 def _classes(keys: np.ndarray | None) -> np.ndarray | None:
@@ -154,13 +178,17 @@ def _drop_repeats(left: RowsLeft, rows: Rows, rank: np.ndarray, held_out: np.nda
 def _drop_twins(
     left: RowsLeft, rows: Rows, spill: Spill, config: PreparationConfig, rank: np.ndarray, held_out: np.ndarray
 ) -> None:
+    def texts_of(name: str) -> TextsOf:
+        return lambda some: spill.take(some, [name])[name]
+
+    parts: list[Part] = [(rows.numbers[name], texts_of(name)) for name in ("input", "expected", "context")]
+    parts.append((rows.numbers["prompt"], lambda some: prompt_texts(spill.take(some, ["messages"]))))
     pairs = twin_pairs(
         rows.numbers["whole_bands"],
-        lambda some: whole_texts(spill.take(some, ["input", "expected", "context"])),
-        rows.numbers["expected"],
-        lambda some: spill.take(some, ["expected"])["expected"],
+        lambda some: whole_texts(spill.take(some, ["input", "expected", "context", "messages"])),
+        parts,
         config.duplicates,
-        np.flatnonzero(left.mask & ~held_out),
+        np.flatnonzero(left.mask & ~held_out & ~rows.numbers["verbatim"]),
         rank,
     )
     found = near_twins(pairs, rank)
@@ -170,14 +198,14 @@ def _drop_twins(
 def _similar_inputs(
     left: RowsLeft, rows: Rows, spill: Spill, config: PreparationConfig, rank: np.ndarray
 ) -> SimilarPairs:
-    """Rows with similar inputs; of equal inputs one row stands for all."""
+    """Rows that ask something similar; of those that ask the same one stands for all."""
     if not config.duplicates.near:
         return NO_PAIRS
     return similar_pairs(
-        rows.numbers["input_bands"],
-        lambda some: spill.take(some, ["input"])["input"],
+        rows.numbers["question_bands"],
+        lambda some: question_texts(spill.take(some, ["input", "context"])),
         config.duplicates,
-        distinct(rows.numbers["input"], left.numbers, rank),
+        distinct(rows.numbers["question"], left.numbers, rank),
         rank,
     )
 
@@ -199,6 +227,16 @@ def _drop_leaked(left: RowsLeft, keys: SplitKeys, pairs: SimilarPairs, held_out:
     holder = leaked(keys.take(some), _among(pairs, keys, some), held_out[some])
     found = np.flatnonzero(holder >= 0)
     left.drop("leaked", some[found], some[holder[found]])
+
+
+def _require_what_splits_need(
+    rows: Rows, left: RowsLeft, config: PreparationConfig, held_out: np.ndarray, source: str
+) -> None:
+    known = rows.numbers.get("has_stratum")
+    if known is not None and not known.any():
+        raise InputError(f"{source}: no row has the metadata {config.split.by!r}; name another with split.by")
+    if held_out.any() and not (left.mask & held_out).any():
+        raise InputError("the test source has no row without errors; repair it")
 
 
 def _require_enough(count: np.intp | int, source: str) -> None:

@@ -5,11 +5,20 @@ The file has no name: nothing is left of it after the process, not even after ki
 
 import mmap
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
+
+Transformation: TypeAlias = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+CHUNK_BYTES = 2**29
+
+
+def _unchanged(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return batch
 
 
 class Spill:
@@ -55,8 +64,15 @@ class Spill:
             batch = self._reader.get_batch(number)
             yield end - len(batch), batch
 
-    def take(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
-        """Some rows, in the order asked for, of which only the batches that hold them are read."""
+    def take(self, rows: np.ndarray, columns: list[str], of: Transformation = _unchanged) -> pa.Table:
+        """Some rows, in the order asked for, of which only the batches that hold them are read.
+
+        Args:
+            rows: their numbers.
+            columns: which parts of them.
+            of: what is taken of a batch: the same columns, one row each, say shortened. It is called batch by batch,
+                so that what it leaves out is never in memory together.
+        """
         order = np.argsort(rows, kind="stable")
         ordered = rows[order]
         bounds = np.searchsorted(ordered, [0, *self._ends])
@@ -65,8 +81,21 @@ class Spill:
             batch = self._reader.get_batch(int(number))
             start = self._ends[number] - len(batch)
             wanted = pa.array(ordered[bounds[number] : bounds[number + 1]] - start)
-            parts.append(batch.select(columns).take(wanted))
+            parts.append(of(batch.select(columns)).take(wanted))
         schema = pa.schema([self.schema.field(name) for name in columns])
         back = np.empty(len(rows), dtype=np.int64)
         back[order] = np.arange(len(rows))
-        return pa.Table.from_batches(parts, schema).take(pa.array(back))
+        return _taken(pa.Table.from_batches(parts, schema), back)
+
+
+def _taken(table: pa.Table, rows: np.ndarray) -> pa.Table:
+    """`table.take`, also of more text than the 2 GiB of one array: chunk by chunk."""
+    if table.nbytes <= CHUNK_BYTES or len(rows) < 2:
+        return table.take(pa.array(rows))
+    # `rows` is a permutation, so each half of it needs only rows of its own.
+    halves = []
+    for half in np.array_split(rows, 2):
+        mask = np.zeros(len(table), dtype=bool)
+        mask[half] = True
+        halves.append(_taken(table.filter(pa.array(mask)), np.searchsorted(np.flatnonzero(mask), half)))
+    return pa.concat_tables(halves)

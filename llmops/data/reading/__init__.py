@@ -2,7 +2,7 @@
 
 ================  ============================================================================
 ``sources``       which files a path, a folder, a pattern or an s3:// address stands for
-``readers``       `read_batches` and `read_samples`: the way in
+``readers``       `read_all` and `read_samples`: the way in
 ``jsonl_rows``    one file a format: ``json_rows``, ``csv_rows``, ``parquet_rows``; each gives
 ``raw_rows``      the columns of some rows, and findings for the rows that are none
 ``shapes``        which column is what: recognised once a file, then applied to every batch
@@ -11,7 +11,7 @@
 ================  ============================================================================
 """
 
-from llmops.data.reading.readers import SampleBatch, read_batches, read_samples
+from llmops.data.reading.readers import SampleBatch, read_all, read_batches, read_samples
 from llmops.data.reading.sources import SourcePath, find_sources
 
-__all__ = ["SampleBatch", "SourcePath", "find_sources", "read_batches", "read_samples"]
+__all__ = ["SampleBatch", "SourcePath", "find_sources", "read_all", "read_batches", "read_samples"]

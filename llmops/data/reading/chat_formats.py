@@ -1,4 +1,4 @@
-"""Conversations as other tools write them, as OpenAI's messages: Claude, Vertex AI and ShareGPT."""
+"""Conversations as other tools write them, as OpenAI's messages: Claude, Vertex AI, ShareGPT and TRL."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -56,6 +56,8 @@ def from_vertex(row: Mapping[str, Any]) -> tuple[list[Any], Any]:
 def from_sharegpt(row: Mapping[str, Any]) -> tuple[list[Any], Any]:
     """Messages and tools of a row in ShareGPT's form: `conversations` of {"from": "human", "value": "…"}.
 
+    A turn may have a `weight` as OpenAI's messages do.
+
     >>> from_sharegpt({"conversations": [{"from": "human", "value": "hi"}]})
     ([{'role': 'user', 'content': 'hi'}], None)
     """
@@ -69,14 +71,27 @@ def from_sharegpt(row: Mapping[str, Any]) -> tuple[list[Any], Any]:
         if role is None:
             known = ", ".join(SHAREGPT_ROLES)
             raise ConversationError(f"message {number} is from {turn.get('from')!r:.60}; use one of {known}")
+        weight = {"weight": turn["weight"]} if "weight" in turn else {}
         if turn["from"] == "function_call":
             calls = json_value(turn.get("value"), f"the function call of message {number}")
             calls = calls if isinstance(calls, list) else [calls]
-            messages.append({"role": role, "tool_calls": [{"type": "function", "function": call} for call in calls]})
+            said: dict[str, Any] = {"tool_calls": [{"type": "function", "function": call} for call in calls]}
         else:
-            messages.append({"role": role, "content": turn.get("value")})
+            said = {"content": turn.get("value")}
+        messages.append({"role": role, **said, **weight})
     return messages, _openai_tools(row.get("tools"))
 
+
+def from_prompt_and_completion(row: Mapping[str, Any]) -> tuple[list[Any], Any]:
+    """Messages and tools of a row in TRL's conversational form, whose `prompt` and `completion` are messages.
+
+    https://huggingface.co/docs/trl/dataset_formats
+    """
+    return [*_objects(row["prompt"], "prompt"), *_objects(row["completion"], "completion")], _openai_tools(row["tools"])
+
+
+TRL = ChatFormat("prompt", ("completion", "tools"), from_prompt_and_completion)
+"""Told by its values: as text the two columns are no conversation."""
 
 CHAT_FORMATS = (
     ChatFormat("messages", ("tools", "system"), from_chat),
@@ -108,7 +123,7 @@ def _vertex_messages(number: int, content: Mapping[str, Any]) -> list[dict[str, 
         if isinstance(part.get("text"), str):
             texts.append(part["text"])
         elif isinstance(call, Mapping):
-            function = {"name": call.get("name"), "arguments": canonical_json(call.get("args") or {})}
+            function = {"name": call.get("name"), "arguments": call.get("args")}
             named = {"id": call["id"]} if call.get("id") else {}
             calls.append({**named, "type": "function", "function": function})
         elif isinstance(result, Mapping):

@@ -9,7 +9,6 @@ import numpy as np
 
 from llmops.data.reading.raw_rows import BATCH_BYTES, RawRows, refuse_repeated, refuse_too_many_columns
 from llmops.data.reading.sources import UNREADABLE, SourcePath
-from llmops.errors import InputError
 
 
 def read_csv(source: SourcePath, rows: int) -> Iterator[RawRows]:
@@ -17,10 +16,10 @@ def read_csv(source: SourcePath, rows: int) -> Iterator[RawRows]:
 
     Fields are separated by tabs in a TSV file; in a CSV file by commas or, where its header has none, by semicolons
     or tabs. After a broken record reading goes on with the line after the one on which it began, so that a quote
-    that is never closed costs no other row.
+    that is never closed costs no other row. Where the header is broken, no record after it can be told.
 
     Raises:
-        InputError: the header cannot be read, or names a column twice.
+        InputError: the file cannot be opened, or the header names a column twice.
     """
     # The limit of 131,072 characters a field belongs to the process; a quote never closed must end somewhere.
     csv.field_size_limit(BATCH_BYTES)
@@ -30,32 +29,29 @@ def read_csv(source: SourcePath, rows: int) -> Iterator[RawRows]:
         lines = _Lines(text)
         header: list[str] | None = None
         batch = _Batch(source.uri, [])
-        for line, record in _records(lines, "\t" if source.format == "tsv" else _delimiter(lines, source.uri)):
-            if header is None:
-                header = _header(record, f"{source.uri}:{line}")
-                batch = _Batch(source.uri, header)
-            else:
+        for line, record in _records(lines, "\t" if source.format == "tsv" else _delimiter(lines)):
+            if header is not None:
                 batch.add(line, record, lines.taken_characters)
+            elif isinstance(record, str):
+                batch.raw.unreadable(line, record)
+                break
+            else:
+                header = record
+                refuse_repeated(f"{source.uri}:{line}", header)
+                refuse_too_many_columns(f"{source.uri}:{line}", len(header))
+                batch = _Batch(source.uri, header)
             if batch.is_full(rows):
                 yield batch.rows()
                 batch = _Batch(source.uri, header)
     yield batch.rows()
 
 
-def _delimiter(lines: "_Lines", file: str) -> str:
+def _delimiter(lines: "_Lines") -> str:
     try:
         first = lines.peek()
     except UNREADABLE:
         return ","
     return "," if "," in first else next((one for one in ";\t" if one in first), ",")
-
-
-def _header(record: list[str] | str, where: str) -> list[str]:
-    if isinstance(record, str):
-        raise InputError(f"{where}: {record}")
-    refuse_repeated(where, record)
-    refuse_too_many_columns(where, len(record))
-    return record
 
 
 class _Lines:

@@ -1,7 +1,7 @@
 """Rows of a JSONL file: one JSON object a line."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 from llmops.data.findings import Finding
@@ -25,12 +25,39 @@ def read_jsonl(source: SourcePath, rows: int) -> Iterator[RawRows]:
     yield batch.rows()
 
 
+def occurs_twice(key: str) -> str:
+    """What is wrong with a row that has a key twice."""
+    return f"the key {key!r:.60} occurs twice; keep one of them"
+
+
 def not_a_number(literal: str) -> NoReturn:
     """Refuse NaN and Infinity, which Python's parser takes and JSON does not have."""
     raise ValueError(f"{literal} is not a JSON value")
 
 
 _decode = json.JSONDecoder(parse_constant=not_a_number).decode
+_pairs = json.JSONDecoder(object_pairs_hook=list).decode
+
+
+def _repeated_key(text: str, row: dict[str, Any]) -> str | None:
+    """The key that a row's text has twice; the parser keeps its last value without a word.
+
+    Only text in which it may be so is parsed again: where it has more keys than the row, as nested ones or the texts
+    may have, and one of the row's own stands in it more than once.
+    """
+    if text.count('":') == len(row) or all(text.count(f'"{key}"') < 2 for key in row):
+        return None
+    return first_repeated(key for key, _ in _pairs(text))
+
+
+def first_repeated(names: Iterable[str]) -> str | None:
+    """The first name that has occurred before."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 class _Batch:
@@ -48,7 +75,9 @@ class _Batch:
             content = content.removeprefix(b"\xef\xbb\xbf")
         self.size += len(content)
         try:
-            row = _decode(content.rstrip(b"\r\n").decode("utf-8"))
+            text = content.rstrip(b"\r\n").decode("utf-8")
+            row = _decode(text)
+            repeated = _repeated_key(text, row) if isinstance(row, dict) else None
         except UnicodeDecodeError as error:
             self.broken(number, f"not UTF-8 text (byte {content[error.start]:#04x} at {error.start + 1})")
         except json.JSONDecodeError as error:
@@ -57,7 +86,9 @@ class _Batch:
         except (ValueError, RecursionError) as error:
             self.broken(number, f"not valid JSON ({error})")
         else:
-            if isinstance(row, dict):
+            if repeated is not None:
+                self.broken(number, occurs_twice(repeated))
+            elif isinstance(row, dict):
                 self.objects.append(row)
                 self.lines.append(number)
             else:

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 
 from llmops.data.reading.raw_rows import BATCH_BYTES, RawRows, refuse_repeated, refuse_too_many_columns
 from llmops.data.reading.sources import SourcePath, unreadable
-from llmops.errors import InputError
 
 _ROWS_AT_ONCE = 512
 
@@ -17,8 +16,10 @@ _ROWS_AT_ONCE = 512
 def read_parquet(source: SourcePath, rows: int) -> Iterator[RawRows]:
     """Batches of at most `rows` rows, numbered from 1, with all their columns.
 
+    A file that is not Parquet, or has lost its end, is one finding.
+
     Raises:
-        InputError: the file cannot be read, is not Parquet, or has two columns of one name.
+        InputError: the file cannot be opened, or has two columns of one name.
     """
     try:
         stream = source.filesystem.open_input_file(source.path)
@@ -29,7 +30,10 @@ def read_parquet(source: SourcePath, rows: int) -> Iterator[RawRows]:
             file = pq.ParquetFile(stream)
             names = file.schema_arrow.names
         except (OSError, pa.ArrowException) as error:
-            raise InputError(f"{source.uri}: not a readable Parquet file ({_first_line(error)})") from error
+            raw = RawRows(source.uri)
+            raw.unreadable(None, f"not a readable Parquet file ({_first_line(error)}); get it anew")
+            yield raw
+            return
         refuse_repeated(source.uri, names)
         refuse_too_many_columns(source.uri, len(names))
         number = 0

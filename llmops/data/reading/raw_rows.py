@@ -36,8 +36,8 @@ class RawRows:
     unread: list[Finding] = field(default_factory=list)
     refused: dict[int, Finding] = field(default_factory=dict)
 
-    def unreadable(self, line: int, message: str, rule: str = "unreadable-row") -> None:
-        """Note a line that cannot be read."""
+    def unreadable(self, line: int | None, message: str, rule: str = "unreadable-row") -> None:
+        """Note a line that cannot be read, or without one a whole file."""
         self.unread.append(self._finding(rule, line, message))
 
     def refuse(self, row: int, rule: str, message: str) -> None:
@@ -49,7 +49,7 @@ class RawRows:
         """All findings in the order of their lines."""
         return sorted([*self.unread, *self.refused.values()], key=lambda finding: finding.line or 0)
 
-    def _finding(self, rule: str, line: int, message: str) -> Finding:
+    def _finding(self, rule: str, line: int | None, message: str) -> Finding:
         return Finding(severity="error", rule=rule, file=self.file, line=line, message=message)
 
 
@@ -65,10 +65,13 @@ def rows_of_objects(
     names = dict.fromkeys(name for row in objects for name in row)
     faulty = {name for name in names if not is_column_name(name)}
     if faulty:
+        kept = []
         for row, line in zip(objects, lines, strict=True):
-            for name in faulty & row.keys():
-                raw.unreadable(line, f"the key {name!r:.60} is not valid text; rename it", "not-unicode")
-        kept = [(row, line) for row, line in zip(objects, lines, strict=True) if not faulty & row.keys()]
+            first = next((name for name in row if name in faulty), None)
+            if first is None:
+                kept.append((row, line))
+            else:
+                raw.unreadable(line, f"the key {first!r:.60} is not valid text; rename it", "not-unicode")
         objects, lines = [row for row, _ in kept], [line for _, line in kept]
         names = dict.fromkeys(name for row in objects for name in row)
     raw.lines = np.array(lines, dtype=np.int64)

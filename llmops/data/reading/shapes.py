@@ -10,6 +10,7 @@ instruction, input and output                      Alpaca: the input is "instruc
 messages (and tools, system)                       OpenAI, Azure, Claude on Bedrock
 contents (and systemInstruction, tools)            Vertex AI
 conversations (and system, tools)                  ShareGPT
+prompt and completion, lists of messages           TRL
 =================================================  ===============================================================
 """
 
@@ -22,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from llmops.data.conversations import ChatSample, ConversationError, from_messages, split_context
-from llmops.data.reading.chat_formats import CHAT_FORMATS, ChatFormat, from_chat
+from llmops.data.reading.chat_formats import CHAT_FORMATS, TRL, ChatFormat, from_chat
 from llmops.data.reading.raw_rows import RawColumn, RawRows, is_column_name
 from llmops.data.reading.text_columns import FILLER, expanded, python_values, text_column
 from llmops.data.samples import ColumnMapping, sample_table
@@ -102,6 +103,8 @@ def samples_of(raw: RawRows, shape: Shape) -> pa.Table:
         parts |= _chat_parts(raw, shape.chat, parts.get("context"))
     elif shape.own and "messages" in raw.columns:
         parts |= _own_conversations(raw, parts)
+    elif not shape.own:
+        _refuse_conversations(raw, shape, parts)
     if shape.alpaca:
         more = text_column(raw, "input", _column(raw, "input"), nested_allowed=False)
         parts["input"] = _instruction_and_input(parts["input"], more)
@@ -145,8 +148,20 @@ def _is_own(raw: RawRows) -> bool:
 
 def _chat_format(raw: RawRows) -> ChatFormat | None:
     """The chat format that the columns are in, unless they also say input and expected by their names."""
+    if all(_holds_messages(raw.columns.get(name)) for name in ("prompt", "completion")):
+        return TRL
     named = [set(USUAL_NAMES[part]) & raw.columns.keys() for part in ("input", "expected")]
     return None if all(named) else next((chat for chat in CHAT_FORMATS if chat.column in raw.columns), None)
+
+
+def _holds_messages(values: RawColumn | None) -> bool:
+    if isinstance(values, list):
+        first = next((value for value in values if value is not None), None)
+        return isinstance(first, list) and bool(first) and all(isinstance(one, Mapping) for one in first)
+    if values is None:
+        return False
+    kind = values.type
+    return bool((pa.types.is_list(kind) or pa.types.is_large_list(kind)) and pa.types.is_struct(kind.value_type))
 
 
 def _columns_shape(raw: RawRows, given: Mapping[str, str]) -> Shape:
@@ -197,12 +212,28 @@ def _chat_sample(
 ) -> ChatSample:
     """One row's conversation; a context that stands in a column of its own is not looked for in the messages."""
     beside = not fenced or bool(context and context.strip())
+    if values[chat.column] is None:
+        taken = f"the row has no {chat.column} and its file was taken for conversations"
+        raw.refuse(row, "chat-shape", f"{taken}; fill it, or put rows of another shape into a file of their own")
+        return ChatSample(FILLER, FILLER, None, None)
     try:
         sample = from_messages(*chat.convert(values), fenced=not beside)
     except ConversationError as error:
         raw.refuse(row, error.rule, str(error))
         return ChatSample(FILLER, FILLER, None, None)
     return sample._replace(context=context) if beside else sample
+
+
+def _refuse_conversations(raw: RawRows, shape: Shape, parts: Mapping[str, pa.Array]) -> None:
+    """Refuse the rows that have a conversation where the others have input and expected."""
+    empty = pc.and_(parts["input"].is_null(), parts["expected"].is_null())
+    for column in [chat.column for chat in CHAT_FORMATS if chat.column in raw.columns.keys() - shape.used()]:
+        values = raw.columns[column]
+        for row in np.flatnonzero(empty):
+            if (values[row] if isinstance(values, list) else values[row].as_py()) is not None:
+                pair = f"{shape.parts['input']} and {shape.parts['expected']}"
+                taken = f"the row has {column} and its file was taken for pairs of {pair}"
+                raw.refuse(int(row), "chat-shape", f"{taken}; put the two kinds of rows into files of their own")
 
 
 def _text_parts(raw: RawRows, samples: list[ChatSample]) -> dict[str, pa.Array]:

@@ -120,6 +120,17 @@ def find_sources(spec: str | Path) -> list[SourcePath]:
     return sources
 
 
+def split_suffixes(path: str) -> tuple[str, Compression | None]:
+    """The suffix of a file's name that says its format, and how the file is packed.
+
+    >>> split_suffixes("data/Samples.JSONL.gz")
+    ('.jsonl', 'gzip')
+    """
+    name = PurePosixPath(path.lower())
+    compression = COMPRESSIONS.get(name.suffix)
+    return PurePosixPath(name.stem).suffix if compression else name.suffix, compression
+
+
 def unreadable(uri: str, error: Exception) -> InputError:
     """The error that says why a file cannot be read."""
     reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
@@ -171,9 +182,8 @@ def _source(prefix: str, path: str, filesystem: Any) -> SourcePath:
 
 
 def _kind(path: str) -> tuple[Format | None, Compression | None]:
-    name = PurePosixPath(path.lower())
-    compression = COMPRESSIONS.get(name.suffix)
-    file_format = FORMATS.get(PurePosixPath(name.stem).suffix if compression else name.suffix)
+    suffix, compression = split_suffixes(path)
+    file_format = FORMATS.get(suffix)
     return (None, None) if compression and file_format == "parquet" else (file_format, compression)
 
 

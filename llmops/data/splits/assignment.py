@@ -64,7 +64,7 @@ class SplitKeys:
         place: the group's place in [0, 1), see `places`.
         input: a key (uint64) for each normalised input.
         stratum: the class (int32), for the method stratified; that of a group's first row counts for the group.
-        time: seconds (float64), for the method time, see `time_keys`.
+        time: seconds (float64, none NaN), for the method time, see `time_keys`.
         pinned: the split (int8) that the same row has in the parent version, -1 where it is new.
     """
 
@@ -129,7 +129,7 @@ def assign(
         config: the method; by hash when left out.
 
     Raises:
-        InputError: there are fewer groups than splits, or a split stays empty; a row has no time.
+        InputError: there are fewer groups than splits, or a split stays empty; a cutoff is no time.
     """
     config = config or SplitConfig()
     rows, names = len(keys), list(shares)

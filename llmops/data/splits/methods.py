@@ -64,14 +64,14 @@ def timed(
     The cutoffs are those of the configuration, or those of the parent version (the first moment of each of its
     splits), or such that the shares are met; rows of one moment are never parted.
     """
-    if time is None:
+    if time is None or np.isnan(time).any():
         raise ValueError("the method time needs the time of each row")
-    missing = int(np.isnan(time).sum())
-    if missing:
-        raise InputError(f"{missing} of {len(time)} rows have no time in {config.by}: give them one or leave them out")
     wanted = len(edges) - 2
     if config.cutoffs is not None:
         cutoffs = time_keys(pa.array(config.cutoffs, pa.string()))
+        if np.isnan(cutoffs).any():
+            faulty = config.cutoffs[int(np.flatnonzero(np.isnan(cutoffs))[0])]
+            raise InputError(f"split.cutoffs: {faulty!r:.60} is no time; write an ISO 8601 date or a number")
         if len(cutoffs) != wanted or np.any(np.diff(cutoffs) < 0):
             raise InputError(f"split.cutoffs: {wanted + 1} splits need {wanted} ascending cutoff(s)")
     elif all(np.any(pinned == split) for split in range(1, wanted + 1)):

@@ -6,34 +6,28 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from llmops.errors import InputError
-
 
 def time_keys(texts: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """Seconds since 1970 (float64) of ISO 8601 dates or times (UTC where they name no zone); numbers stay numbers.
 
-    >>> time_keys(pa.array(["1970-01-02", "1970-01-01T00:01:00Z", None])).tolist()
-    [86400.0, 60.0, nan]
+    NaN stands for null and for what is no time.
 
-    Raises:
-        InputError: a text is neither.
+    >>> time_keys(pa.array(["1970-01-02", "1970-01-01T00:01:00Z", "soon", None])).tolist()
+    [86400.0, 60.0, nan, nan]
     """
     import pandas as pd
 
     try:
-        return np.asarray(pc.cast(texts, pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+        keys = np.array(pc.cast(texts, pa.float64()).to_numpy(zero_copy_only=False), np.float64)
     except pa.ArrowInvalid:
         series = pd.Series(texts.to_pylist(), dtype="object")
-    numbers = pd.to_numeric(series, errors="coerce")
-    moments = pd.to_datetime(series.where(numbers.isna()), utc=True, format="ISO8601", errors="coerce")
-    wrong = np.flatnonzero((numbers.isna() & moments.isna() & series.notna()).to_numpy())
-    if len(wrong):
-        raise InputError(
-            f"a split by time needs ISO 8601 dates or numbers, and {len(wrong)} of {len(series)} rows hold neither, "
-            f"the first {series[wrong[0]]!r}"
-        )
-    seconds = (moments - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
-    return np.asarray(numbers.fillna(seconds).to_numpy(np.float64))
+        numbers = pd.to_numeric(series, errors="coerce")
+        moments = pd.to_datetime(series.where(numbers.isna()), utc=True, format="ISO8601", errors="coerce")
+        # Nanoseconds, pandas' own unit, end in 2262, before the 9999-12-31 that stands for no end.
+        since = moments.dt.tz_localize(None).to_numpy("datetime64[us]") - np.datetime64(0, "us")
+        keys = np.where(numbers.isna(), since / np.timedelta64(1, "s"), numbers)
+    keys[np.isinf(keys)] = np.nan
+    return keys
 
 
 def time_text(seconds: float) -> str:

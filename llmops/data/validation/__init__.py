@@ -14,6 +14,6 @@
 """
 
 from llmops.data.validation.checks import RulePolicy, ValidationConfig
-from llmops.data.validation.rules import RULES, Rule
+from llmops.data.validation.rules import RULES
 
-__all__ = ["RULES", "Rule", "RulePolicy", "ValidationConfig"]
+__all__ = ["RULES", "RulePolicy", "ValidationConfig"]

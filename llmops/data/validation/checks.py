@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from llmops.data.duplicates.deduplication import input_keys
+from llmops.data.duplicates.deduplication import question_keys
 from llmops.data.findings import Finding, Hits
 from llmops.data.token_counts import token_counts
 from llmops.data.validation.boilerplate import boilerplate_hits
@@ -31,14 +31,9 @@ from llmops.data.validation.language_mix import LANGUAGES, language_mix_hits, la
 from llmops.data.validation.length_outliers import length_outlier_hits
 from llmops.data.validation.personal_data import personal_data_hits
 from llmops.data.validation.repetition import repetition_hits
-from llmops.data.validation.rules import RULES, Rule, Severity
+from llmops.data.validation.rules import RULES, Severity
 from llmops.data.validation.scanned_text import TEXTS, scanned_text
 from llmops.data.validation.truncated_text import endings, last_line_markers, truncated_text_hits
-
-__all__ = [
-    "MINIMUM_EXAMPLES", "RULES", "Rule", "RulePolicy", "Severity", "ValidationConfig", "dataset_findings",
-    "dataset_hits", "label_counts", "language_counts", "row_facts", "row_hits", "severity_of", "too_few",
-]  # fmt: skip
 
 MINIMUM_EXAMPLES = 10
 
@@ -82,6 +77,8 @@ class ValidationConfig(BaseModel):
         unknown = sorted(set(rules) - set(RULES))
         if unknown:
             raise ValueError(f"no such rule: {', '.join(unknown)}; there are {', '.join(sorted(RULES))}")
+        if fixed := sorted(name for name in rules if RULES[name].fixed):
+            raise ValueError(f"no policy changes {', '.join(fixed)}; take it out")
         return rules
 
 
@@ -125,10 +122,10 @@ def row_facts(batch: pa.Table, keys: np.ndarray | None = None) -> pa.Table:
 
     Args:
         batch: samples.
-        keys: `input_keys` of the batch, where they are known already.
+        keys: `question_keys` of the batch, where they are known already.
     """
     columns: dict[str, pa.Array | pa.ChunkedArray | np.ndarray] = {
-        "input_key": input_keys(batch) if keys is None else keys,
+        "question_key": question_keys(batch) if keys is None else keys,
         "label": label_column(batch["expected"]),
     }
     for name in ("input", "expected"):
@@ -148,7 +145,7 @@ def dataset_hits(facts: pa.Table, config: ValidationConfig) -> list[Hits]:
         hits += length_outlier_hits(name, facts[f"{name}_length"].to_numpy())
         hits += language_mix_hits(name, facts[f"{name}_language"].to_numpy())
     if counts:
-        hits += label_conflict_hits(facts["input_key"].to_numpy(), facts["label"])
+        hits += label_conflict_hits(facts["question_key"].to_numpy(), facts["label"])
         hits += label_spelling_hits(facts["label"], counts)
     return [one for one in hits if not _is_off(one.rule, config)]
 

@@ -52,7 +52,7 @@ def class_counts(labels: pa.ChunkedArray) -> dict[str, int]:
 
 
 def label_conflict_hits(keys: np.ndarray, labels: pa.ChunkedArray) -> list[Hits]:
-    """`label-conflict`: one input (by key), different labels; all its rows, or those outvoted by two to one."""
+    """`label-conflict`: one question (by key), different labels; all its rows, or those outvoted by two to one."""
     named = np.flatnonzero(pc.fill_null(pc.not_equal(labels, ""), False).to_numpy())
     encoded = labels.take(pa.array(named)).combine_chunks().dictionary_encode()
     codes, keys = encoded.indices.to_numpy(zero_copy_only=False), keys[named]

@@ -1,14 +1,18 @@
 """Test-set contamination: rows that say what a row of a named reference dataset says, also lightly reworded.
 
 Texts are compared by their word n-grams (`word_ngrams`: case, punctuation and the values of numbers do not
-count). The overlap of a row with one reference row is the largest of three shares:
+count). The overlap of a row with one reference row is the largest of three shares, in which a question is an input
+with its context:
 
-- of the row's n-grams (input and expected text together) that the reference row has too;
-- of those of the row's input alone, where it is long enough by itself (another answer to the same question);
-- of those of the reference's input that the row has (the question inside a longer text).
+- of the row's n-grams (question and expected text together) that the reference row has too;
+- of those of the row's question alone, where it is long enough by itself (another answer to the same question);
+- of those of the reference's question that the row has (the question inside a longer text).
 
-Only pairs of rows that share something rare are compared: n-grams of few reference rows, or a whole input. So of
-text made from templates, whose n-grams are all common, repeats of an input are found and little else.
+Of a row with a context it is no more than the share of its input's n-grams that the reference row has: another question
+about the same passage is another row.
+
+Only pairs of rows that share something rare are compared: n-grams of few reference rows, or a whole question. So of
+text made from templates, whose n-grams are all common, repeats of a question are found and little else.
 """
 
 from collections.abc import Mapping
@@ -17,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from llmops.data.duplicates.deduplication import input_keys
+from llmops.data.duplicates.deduplication import question_keys, question_texts
 from llmops.data.findings import Hits
 from llmops.data.validation.word_ngrams import Ngrams, ngrams_of, words_of
 
@@ -40,12 +44,12 @@ class ReferenceIndex:
     Attributes:
         names: of the reference datasets.
         dataset, row, ids: of each reference row: number of its dataset, number within it (from 1), id of the sample.
-        input_sizes: distinct n-grams of each input.
-        pairs, input_pairs: sorted keys of (reference row, n-gram), of the whole and of the input alone.
+        question_sizes: distinct n-grams of each question.
+        pairs, question_pairs: sorted keys of (reference row, n-gram), of the whole and of the question alone.
         rare_grams, rare_rows: n-grams of few reference rows, sorted, and the row of each.
-        least_inside: fewest rare n-grams that a text shares which holds this input; infinite for a short input.
+        least_inside: fewest rare n-grams that a text shares which holds this question; infinite for a short one.
         known, rare: tables of 2^24 flags, by the last bits of the n-grams that occur, and of the rare ones.
-        inputs, input_rows: keys of the whole inputs, sorted, and the row of each.
+        questions, question_rows: keys of the whole questions (`question_keys`), sorted, and the row of each.
         share: overlap from which a row is contaminated.
     """
 
@@ -53,16 +57,16 @@ class ReferenceIndex:
     dataset: np.ndarray
     row: np.ndarray
     ids: pa.ChunkedArray
-    input_sizes: np.ndarray
+    question_sizes: np.ndarray
     pairs: np.ndarray
-    input_pairs: np.ndarray
+    question_pairs: np.ndarray
     rare_grams: np.ndarray
     rare_rows: np.ndarray
     least_inside: np.ndarray
     known: np.ndarray
     rare: np.ndarray
-    inputs: np.ndarray
-    input_rows: np.ndarray
+    questions: np.ndarray
+    question_rows: np.ndarray
     share: float
 
 
@@ -73,32 +77,33 @@ def reference_index(tables: Mapping[str, pa.Table], share: float = SHARE) -> Ref
         tables: reference samples by the name that findings give them.
         share: overlap from which a row of 20 words or more is contaminated; shorter rows need nine tenths.
     """
-    table = pa.concat_tables([one.select(["id", "input", "expected"]) for one in tables.values()])
-    inputs, expected = _ngrams(table)
-    whole, inputs = inputs.with_(expected).distinct(), inputs.distinct()
+    columns = ["id", "input", "expected", "context", "messages"]
+    table = pa.concat_tables([one.select(columns) for one in tables.values()])
+    questions, whole = _ngrams(table)
+    whole, questions = whole.distinct(), questions.distinct()
     values, counts = np.unique(whole.hashes, return_counts=True)
     few = values[counts <= max(10, len(table) // 100)]
     is_rare = np.isin(whole.hashes, few)
     order = np.argsort(whole.hashes[is_rare], kind="stable")
-    sizes = np.bincount(inputs.rows, minlength=len(table))
-    rare_sizes = np.bincount(inputs.rows[np.isin(inputs.hashes, few)], minlength=len(table))
-    keys = input_keys(table)
+    sizes = np.bincount(questions.rows, minlength=len(table))
+    rare_sizes = np.bincount(questions.rows[np.isin(questions.hashes, few)], minlength=len(table))
+    keys = question_keys(table)
     key_order = np.argsort(keys, kind="stable")
     return ReferenceIndex(
         names=tuple(tables),
         dataset=np.repeat(np.arange(len(tables)), [len(one) for one in tables.values()]),
         row=np.concatenate([np.arange(1, len(one) + 1) for one in tables.values()]),
         ids=table["id"],
-        input_sizes=sizes,
+        question_sizes=sizes,
         pairs=np.sort(_keys(whole.rows, whole.hashes)),
-        input_pairs=np.sort(_keys(inputs.rows, inputs.hashes)),
+        question_pairs=np.sort(_keys(questions.rows, questions.hashes)),
         rare_grams=whole.hashes[is_rare][order],
         rare_rows=whole.rows[is_rare][order],
         least_inside=np.where(sizes >= _LONG, rare_sizes - (1 - _PART_SHARE) * sizes, np.inf),
         known=_flags(values),
         rare=_flags(few),
-        inputs=keys[key_order],
-        input_rows=key_order,
+        questions=keys[key_order],
+        question_rows=key_order,
         share=share,
     )
 
@@ -115,15 +120,16 @@ def contamination_hits(batch: pa.Table, index: ReferenceIndex) -> list[Hits]:
 
 
 def _hits(batch: pa.Table, index: ReferenceIndex, start: int) -> tuple[np.ndarray, list[str]]:
-    inputs, expected = _ngrams(batch)
-    whole = inputs.with_(expected)
-    promising = _promising(inputs, whole, len(batch), index)
-    whole, inputs = whole.of(promising).distinct(), inputs.of(promising).distinct()
-    same = _same_input(batch, index)
-    pairs = np.union1d(_similar(inputs, whole, len(batch), index), same)
+    questions, whole = _ngrams(batch)
+    promising = _promising(questions, whole, len(batch), index)
+    whole, questions = whole.of(promising).distinct(), questions.of(promising).distinct()
+    same = _same_question(batch, index)
+    pairs = np.union1d(_similar(questions, whole, len(batch), index), same)
     rows, references = pairs >> 32, pairs & 0xFFFFFFFF
     exact = np.isin(pairs, same)
-    overlap = np.where(exact, 1.0, _overlaps(rows, references, inputs, whole, index))
+    overlap = _overlaps(rows, references, questions, whole, index)
+    overlap = np.minimum(overlap, _input_shares(batch, rows, references, index))
+    overlap[exact] = 1.0
     size = np.bincount(whole.rows, minlength=len(batch))[rows]
     needed = np.where(size >= _LONG, index.share, max(_SHORT_SHARE, index.share))
     found = np.flatnonzero((overlap >= needed) & ((size >= _SHORTEST) | exact))
@@ -142,10 +148,12 @@ def _message(index: ReferenceIndex, reference: int, overlap: float) -> str:
 
 
 def _ngrams(table: pa.Table) -> tuple[Ngrams, Ngrams]:
-    return ngrams_of(words_of(table["input"])), ngrams_of(words_of(table["expected"]))
+    """Those of the questions, and those of the questions and the expected texts."""
+    questions = ngrams_of(words_of(question_texts(table)))
+    return questions, questions.with_(ngrams_of(words_of(table["expected"])))
 
 
-def _promising(inputs: Ngrams, whole: Ngrams, rows: int, index: ReferenceIndex) -> np.ndarray:
+def _promising(questions: Ngrams, whole: Ngrams, rows: int, index: ReferenceIndex) -> np.ndarray:
     """A flag for each row that may overlap enough: too many unknown n-grams, or too few rare ones, rule it out."""
 
     def share_of_known(grams: Ngrams) -> np.ndarray:
@@ -155,18 +163,18 @@ def _promising(inputs: Ngrams, whole: Ngrams, rows: int, index: ReferenceIndex) 
 
     rare = np.bincount(whole.rows[index.rare[_slot(whole.hashes)]], minlength=rows)
     enough = share_of_known(whole) >= index.share - _SLACK
-    enough |= share_of_known(inputs) >= _PART_SHARE - _SLACK
+    enough |= share_of_known(questions) >= _PART_SHARE - _SLACK
     enough |= rare >= max(index.least_inside.min(initial=np.inf), _LEAST_RARE)
     promising: np.ndarray = enough & (rare >= _LEAST_RARE)
     return promising
 
 
-def _similar(inputs: Ngrams, whole: Ngrams, rows: int, index: ReferenceIndex) -> np.ndarray:
+def _similar(questions: Ngrams, whole: Ngrams, rows: int, index: ReferenceIndex) -> np.ndarray:
     """Pairs worth comparing (row << 32 | reference row): of each row the three that share most rare n-grams.
 
     A pair must share so many of them that the overlap can still be high enough.
     """
-    least = np.minimum(_least(whole, rows, index.share, index), _least(inputs, rows, _PART_SHARE, index))
+    least = np.minimum(_least(whole, rows, index.share, index), _least(questions, rows, _PART_SHARE, index))
     chosen = index.rare[_slot(whole.hashes)]
     grams = whole.hashes[chosen]
     low = np.searchsorted(index.rare_grams, grams, side="left")
@@ -190,31 +198,43 @@ def _least(grams: Ngrams, rows: int, share: float, index: ReferenceIndex) -> np.
     return least
 
 
-def _same_input(batch: pa.Table, index: ReferenceIndex) -> np.ndarray:
-    """Pairs (row << 32 | reference row) with the same normalised input, the first such reference row of each."""
-    if not len(index.inputs):
+def _same_question(batch: pa.Table, index: ReferenceIndex) -> np.ndarray:
+    """Pairs (row << 32 | reference row) with the same `question_keys`, the first such reference row of each."""
+    if not len(index.questions):
         return np.zeros(0, np.int64)
-    keys = input_keys(batch)
-    place = np.minimum(np.searchsorted(index.inputs, keys), len(index.inputs) - 1)
-    rows = np.flatnonzero(index.inputs[place] == keys)
-    pairs: np.ndarray = rows << 32 | index.input_rows[place[rows]]
+    keys = question_keys(batch)
+    place = np.minimum(np.searchsorted(index.questions, keys), len(index.questions) - 1)
+    rows = np.flatnonzero(index.questions[place] == keys)
+    pairs: np.ndarray = rows << 32 | index.question_rows[place[rows]]
     return pairs
 
 
 def _overlaps(
-    rows: np.ndarray, references: np.ndarray, inputs: Ngrams, whole: Ngrams, index: ReferenceIndex
+    rows: np.ndarray, references: np.ndarray, questions: Ngrams, whole: Ngrams, index: ReferenceIndex
 ) -> np.ndarray:
     """The largest of the three shares for each pair (row, reference row)."""
     shared, size = _shared(rows, references, whole, index.pairs)
-    of_input, input_size = _shared(rows, references, inputs, index.pairs)
-    of_reference, _ = _shared(rows, references, whole, index.input_pairs)
-    reference_size = index.input_sizes[references]
-    part = np.where(input_size >= _LONG, of_input / np.maximum(input_size, 1), 0)
+    of_question, question_size = _shared(rows, references, questions, index.pairs)
+    of_reference, _ = _shared(rows, references, whole, index.question_pairs)
+    reference_size = index.question_sizes[references]
+    part = np.where(question_size >= _LONG, of_question / np.maximum(question_size, 1), 0)
     inside = np.where(reference_size >= _LONG, of_reference / np.maximum(reference_size, 1), 0)
     # A share of a part must be higher to say as much as one of the whole.
     best = np.maximum(part, inside)
     overlap: np.ndarray = np.maximum(shared / np.maximum(size, 1), np.where(best >= _PART_SHARE, best, 0))
     return overlap
+
+
+def _input_shares(batch: pa.Table, rows: np.ndarray, references: np.ndarray, index: ReferenceIndex) -> np.ndarray:
+    """The share of its input's n-grams that each pair has in common; 1 where the row has no context or no n-grams."""
+    with_context = batch["context"].is_valid().to_numpy()
+    shares = np.ones(len(rows))
+    some = np.flatnonzero(with_context[rows])
+    if len(some):
+        inputs = ngrams_of(words_of(batch["input"])).of(with_context).distinct()
+        shared, size = _shared(rows[some], references[some], inputs, index.pairs)
+        shares[some] = np.where(size > 0, shared / np.maximum(size, 1), 1)
+    return shares
 
 
 def _shared(

@@ -21,7 +21,6 @@ _SAID = {
 }
 
 _TAIL = 24  # bytes
-_FENCE = "```"
 # Words that no sentence ends in.
 _FUNCTION_WORDS = (
     "the an and or because whose my your our their its und oder ein eine et ou les los las gli het een uma"

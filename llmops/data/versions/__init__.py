@@ -2,6 +2,7 @@
 
 =================  =========================================================================
 ``store``          `DatasetStore`: publish, resolve and read, on Delta Lake
+``row_files``      its Parquet files, written part by part; ``row_ranges`` reads them in order
 ``manifest``       what a version records about itself
 ``digest``         what names its content, whatever the order of rows and the format of files
 ``changes``        the difference between two versions; ``changes_table`` for people

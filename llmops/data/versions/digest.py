@@ -1,8 +1,8 @@
 """The digest of a version: named by its samples, whatever their order and the format of their file.
 
 A row's digest is the first 16 bytes of the SHA-256 of ``id NUL split NUL group`` in UTF-8, where `id` names the content
-(see `samples`). The digest of a set of samples is the SHA-256 of its row digests, sorted as bytes and put one after
-the other: 16 bytes a row are all that is kept of what is read.
+(see `samples`) and is checked against it. The digest of a set of samples is the SHA-256 of its row digests, sorted as
+bytes and put one after the other: 16 bytes a row are all that is kept of what is read, and the ids, to tell repeats.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from llmops.data.samples import SPLITS
+from llmops.data.samples import SPLITS, content_ids
 from llmops.errors import InputError
 
 ROW_BYTES = 16
@@ -38,7 +38,8 @@ def version_digest(batches: Iterable[pa.RecordBatch]) -> VersionDigest:
     """Digest samples, one batch at a time.
 
     Raises:
-        InputError: there are none; one has no split or an unknown one; an id occurs twice.
+        InputError: there are none; one has no split or an unknown one; an id is not that of its content, or occurs
+            twice.
     """
     digests: list[np.ndarray] = []
     quality: list[np.ndarray] = []
@@ -48,7 +49,7 @@ def version_digest(batches: Iterable[pa.RecordBatch]) -> VersionDigest:
         _count_splits(batch, counts)
         digests.append(_row_digests(batch))
         quality.append(_quality(batch))
-        ids.append(batch["id"])
+        ids.append(_content_ids(batch))
     if not sum(counts.values()):
         raise InputError("there are no samples to publish")
     _require_distinct(pa.chunked_array(ids, pa.string()))
@@ -66,6 +67,18 @@ def _count_splits(batch: pa.RecordBatch, counts: dict[str, int]) -> None:
                 f"{row['counts']} sample(s) have the split {row['values']!r}; the splits are {', '.join(SPLITS)}"
             )
         counts[row["values"]] += row["counts"]
+
+
+def _content_ids(batch: pa.RecordBatch) -> pa.Array:
+    # With an id of its own, changed content would be taken for the version that is there already.
+    ids = content_ids(batch)
+    if not ids.equals(batch["id"]):
+        wrong = pc.index(pc.fill_null(pc.not_equal(ids, batch["id"]), True), True).as_py()
+        raise InputError(
+            f"the sample {batch['id'][wrong].as_py()!r} does not have the id of its content ({ids[wrong]}); "
+            "make the ids with llmops.data.sample_table"
+        )
+    return ids
 
 
 def _row_digests(batch: pa.RecordBatch) -> np.ndarray:

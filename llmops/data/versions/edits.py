@@ -1,7 +1,7 @@
 """Edits: a version's samples without some of them and with others.
 
-What stays is not moved, and a corrected sample (the faulty one retired, the right one added) stays where it was; see
-`placement`.
+What stays is not moved, and a corrected sample (the faulty one retired, the right one added) stays where it was; what
+is there already, exactly or nearly, is not added again. See `placement`.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -49,7 +49,7 @@ def edit_samples(
         retired: ids of samples that go.
         shares: of the splits (in proportion to their sum), for added groups that nothing ties to a split.
         seed: of the hash that shares groups out.
-        duplicates: what counts as a similar input.
+        duplicates: what counts as similar, and which of several similar added samples stays.
 
     Raises:
         InputError: an id is not in the version, or no sample would be left.

@@ -17,8 +17,9 @@ class EditRecord(BaseModel):
         reason: why, in the words of who did it.
         added: samples that are new.
         retired: samples of the parent that are gone.
-        repeats: rows given that were there already.
-        bridging: rows given whose input is in one split and whose group in another; they were dropped.
+        repeats: rows given that were there already, or twice among those given.
+        twins: rows given that said nearly what another sample says; they were dropped.
+        bridging: rows given whose question is in one split and whose group in another; they were dropped.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -27,6 +28,7 @@ class EditRecord(BaseModel):
     added: int = 0
     retired: int = 0
     repeats: int = 0
+    twins: int = 0
     bridging: int = 0
 
 

@@ -1,29 +1,59 @@
-"""Where added samples go: to what they are tied to among the samples that are there, or where the shares say.
+"""Where added samples go: beside what they are tied to among the samples that are there, or where the shares say.
 
-A row that is there already (see `content_keys`) is dropped. It goes into the split of its group, of equal inputs and of
-similar inputs; where it is tied to none, the shares decide by the hash of its group, as preparation does. A row
-tied to two splits would bridge them and is dropped.
+A row that is there already, exactly or nearly, is dropped. The others take the split of their group, of equal
+questions (see `question_keys`) and of similar ones; where there is none, the shares decide by the hash of the group. A
+row tied to two splits would bridge them and is dropped. All this is as in a preparation (`splits.ties`) whose earlier
+rows stay.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from llmops.data.duplicates.deduplication import content_keys, input_keys, text_keys
-from llmops.data.duplicates.near_duplicates import DuplicateConfig, band_keys, similar_pairs
-from llmops.data.samples import SAMPLE_SCHEMA
+from llmops.data.duplicates.deduplication import (
+    content_keys,
+    distinct,
+    exact_repeats,
+    preference,
+    prompt_texts,
+    question_keys,
+    question_texts,
+    text_keys,
+)
+from llmops.data.duplicates.near_duplicates import (
+    DuplicateConfig,
+    Part,
+    SimilarPairs,
+    band_keys,
+    near_twins,
+    similar_pairs,
+    taken_verbatim,
+    twin_pairs,
+    whole_texts,
+)
+from llmops.data.samples import SAMPLE_SCHEMA, SPLITS, normalised
 from llmops.data.splits.assignment import places
+from llmops.data.splits.methods import hashed
+from llmops.data.splits.ties import Ties, key_codes, settle
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Samples with their split, and how many of those given were repeats, or would have bridged two splits."""
+    """Samples with their split, and how many of those given are not among them.
+
+    Attributes:
+        samples: what is added.
+        repeats: were there already, or were given before.
+        twins: said nearly what another sample says.
+        bridging: would have bridged two splits.
+    """
 
     samples: pa.Table
     repeats: int
+    twins: int
     bridging: int
 
 
@@ -36,111 +66,132 @@ def place(
     seed: int,
     duplicates: DuplicateConfig,
 ) -> Placed:
-    """Give added samples their split beside existing ones, of which one batch at a time is in memory.
+    """Give added samples their split beside existing ones, of which those stay in memory that may be tied to them.
 
     Args:
         added: samples in `SAMPLE_SCHEMA`; a split they have does not matter.
         existing: batches of the samples that are there, each with its split.
-        retired: ids of those that go: what takes their place goes where they were.
+        retired: ids of those that go: what takes their place goes where they were, and is no repeat of them.
         shares: of the splits, in proportion to their sum.
         seed: of the hash.
-        duplicates: what counts as similar; where `near` is off, equal inputs only.
+        duplicates: what counts as similar, and which of several added rows stays; where `near` is off, equal
+            questions only.
     """
-    contents, ties = content_keys(added), _Ties()
-    inputs, groups = input_keys(added), text_keys(added["group"])
-    near = _SimilarInputs(added["input"], duplicates) if duplicates.near else None
-    known = [np.zeros(0, np.uint64)]
-    for batch in existing if len(added) else ():
-        table = pa.Table.from_batches([batch])
-        keys, splits = input_keys(table), np.asarray(table["split"].to_pylist(), dtype=object)
-        stays = pc.invert(pc.is_in(table["id"], value_set=retired))
-        known.append(np.intersect1d(content_keys(table.filter(stays)), contents))
-        ties.note(ties.groups, text_keys(table["group"]), splits, groups)
-        ties.note(ties.inputs, keys, splits, inputs)
-        if near is not None:
-            near.note(table["input"], splits)
-    first = np.sort(np.unique(contents, return_index=True)[1])
-    fresh = first[~np.isin(contents[first], np.concatenate(known))]
-    wished = _by_hash(added["group"].take(pa.array(fresh)), shares, seed)
-    similar = near.of(fresh) if near is not None else {}
-    settled = ties.settle(groups[fresh].tolist(), inputs[fresh].tolist(), similar, wished)
+    added = added.select(SAMPLE_SCHEMA.names)
+    if not len(added):
+        return Placed(added, repeats=0, twins=0, bridging=0)
+    new = _Rows.of(added, duplicates)
+    rows = _Rows.joined([*_touching(new, existing, duplicates), new])
+    known = len(rows) - len(new)
+    repeats, twins = _said_already(rows, known, retired, duplicates)
+    rows = rows.take(np.setdiff1d(np.arange(len(rows)), np.concatenate([repeats, twins])))
+    codes = _splits(rows, known, shares, seed, duplicates)
+    fits = np.flatnonzero(codes >= 0)
     column = SAMPLE_SCHEMA.get_field_index("split")
-    samples = added.select(SAMPLE_SCHEMA.names).take(pa.array(fresh))
-    samples = samples.set_column(column, SAMPLE_SCHEMA.field(column), pa.array(settled, pa.string()))
-    samples = samples.filter(samples["split"].is_valid())
-    return Placed(samples, repeats=len(added) - len(fresh), bridging=len(fresh) - len(samples))
+    splits = pa.array(SPLITS, pa.string()).take(pa.array(codes[fits]))
+    samples = rows.table.take(pa.array(known + fits)).set_column(column, SAMPLE_SCHEMA.field(column), splits)
+    return Placed(samples, repeats=len(repeats), twins=len(twins), bridging=len(codes) - len(fits))
 
 
-def _by_hash(groups: pa.ChunkedArray, shares: Mapping[str, float], seed: int) -> list[str]:
-    names = list(shares)
-    edges = np.cumsum(list(shares.values())) / sum(shares.values())
-    codes = np.searchsorted(edges[:-1], places(groups, seed), side="right")
-    return [names[code] for code in codes.tolist()]
+@dataclass(frozen=True)
+class _Rows:
+    """Samples, and keys by name: `group`, `question`, `content`; where near duplicates count those of bands as well."""
+
+    table: pa.Table
+    keys: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, table: pa.Table, config: DuplicateConfig) -> "_Rows":
+        keys = _tying_keys(table, config)
+        keys["content"] = content_keys(table)
+        if config.near:
+            keys["whole_bands"] = band_keys(whole_texts(table), config)
+        return cls(table, keys)
+
+    @classmethod
+    def joined(cls, parts: list["_Rows"]) -> "_Rows":
+        keys = {name: np.concatenate([part.keys[name] for part in parts]) for name in parts[0].keys}
+        return cls(pa.concat_tables([part.table for part in parts]), keys)
+
+    def take(self, rows: np.ndarray) -> "_Rows":
+        return _Rows(self.table.take(pa.array(rows)), {name: keys[rows] for name, keys in self.keys.items()})
+
+    def __len__(self) -> int:
+        return len(self.table)
 
 
-@dataclass
-class _Ties:
-    """The split of each group and input that added samples share with existing ones or with one another."""
-
-    groups: dict[int, str] = field(default_factory=dict)
-    inputs: dict[int, str] = field(default_factory=dict)
-
-    def note(self, held: dict[int, str], keys: np.ndarray, splits: np.ndarray, wanted: np.ndarray) -> None:
-        """Keep the split of each key that is wanted."""
-        rows = np.flatnonzero(np.isin(keys, wanted))
-        for key, split in zip(keys[rows].tolist(), splits[rows].tolist(), strict=True):
-            held.setdefault(key, split)
-
-    def settle(
-        self, groups: list[int], inputs: list[int], similar: Mapping[int, list[str | int]], wished: list[str]
-    ) -> list[str | None]:
-        """The split of each row in order, None for one that would bridge two; an int in `similar` is an earlier row."""
-        settled: list[str | None] = []
-        for row, (group, text) in enumerate(zip(groups, inputs, strict=True)):
-            tied = {self.groups.get(group), self.inputs.get(text)}
-            tied.update(settled[one] if isinstance(one, int) else one for one in similar.get(row, ()))
-            tied.discard(None)
-            if len(tied) > 1:
-                settled.append(None)
-                continue
-            split = tied.pop() if tied else wished[row]
-            settled.append(split)
-            if split is not None:
-                self.groups.setdefault(group, split)
-                self.inputs.setdefault(text, split)
-        return settled
+def _tying_keys(table: pa.Table, config: DuplicateConfig) -> dict[str, np.ndarray]:
+    keys = {"group": text_keys(table["group"]), "question": question_keys(table)}
+    return keys | {"question_bands": band_keys(question_texts(table), config)} if config.near else keys
 
 
-class _SimilarInputs:
-    """Which existing samples, and which added ones, have an input similar to that of an added one."""
+def _touching(new: _Rows, existing: Iterable[pa.RecordBatch], config: DuplicateConfig) -> Iterator[_Rows]:
+    """The existing samples that share a group, a question or a band of one with a new row.
 
-    def __init__(self, added: pa.ChunkedArray, config: DuplicateConfig) -> None:
-        self.config = config
-        self.added = added
-        self.bands = band_keys(added, config)
-        self._texts = [pa.array([], pa.string())]
-        self._bands = [self.bands[:0]]
-        self._splits: list[str] = []
+    No other can hold a new row in its split, nor be its repeat or twin: the questions of twins are similar too.
+    """
+    for batch in existing:
+        table = pa.Table.from_batches([batch]).select(SAMPLE_SCHEMA.names)
+        shared = np.zeros(len(table), bool)
+        for name, keys in _tying_keys(table, config).items():
+            for column, wanted in zip(np.atleast_2d(keys.T), np.atleast_2d(new.keys[name].T), strict=True):
+                shared |= np.isin(column, wanted)
+        yield _Rows.of(table.filter(pa.array(shared)), config)
 
-    def note(self, inputs: pa.ChunkedArray, splits: np.ndarray) -> None:
-        """Keep the existing samples that share a band with an added one: the others cannot be found similar."""
-        bands = band_keys(inputs, self.config)
-        shared = [np.isin(bands[:, band], self.bands[:, band]) for band in range(bands.shape[1])]
-        rows = np.flatnonzero(np.any(shared, axis=0))
-        self._texts += inputs.take(pa.array(rows)).chunks
-        self._bands.append(bands[rows])
-        self._splits += splits[rows].tolist()
 
-    def of(self, fresh: np.ndarray) -> dict[int, list[str | int]]:
-        """For each fresh row the splits of similar existing samples, and the numbers of similar rows before it."""
-        if not len(fresh):
-            return {}
-        texts = pa.chunked_array([*self._texts, *self.added.take(pa.array(fresh)).chunks], pa.string())
-        bands = np.concatenate([*self._bands, self.bands[fresh]])
-        pairs = similar_pairs(bands, lambda rows: texts.take(pa.array(rows)), self.config)
-        found: dict[int, list[str | int]] = {}
-        there = len(self._splits)
-        for left, right in zip(pairs.left.tolist(), pairs.right.tolist(), strict=True):
-            if right >= there:
-                found.setdefault(right - there, []).append(self._splits[left] if left < there else left - there)
-        return found
+def _said_already(rows: _Rows, known: int, retired: pa.Array, config: DuplicateConfig) -> tuple[np.ndarray, np.ndarray]:
+    """The new rows (numbered from `known`) that repeat a row that stays or one another: exactly, and nearly."""
+    gone = pc.is_in(rows.table["id"], value_set=retired).to_numpy(zero_copy_only=False)
+    gone[known:] = False
+    left = np.flatnonzero(~gone)
+    rank = _rank(rows.table, known, config)
+    repeats = left[exact_repeats(rows.keys["content"][left], rank[left]).rows]
+    repeats = repeats[repeats >= known]
+    if not config.near:
+        return repeats, repeats[:0]
+    parts = [*map(rows.table.column, ("input", "expected", "context")), prompt_texts(rows.table)]
+    pairs = twin_pairs(
+        rows.keys["whole_bands"],
+        lambda some: whole_texts(rows.table.take(pa.array(some))),
+        [_part(texts) for texts in parts],
+        config,
+        np.setdiff1d(left, np.concatenate([repeats, np.flatnonzero(taken_verbatim(rows.table))])),
+        rank,
+    )
+    return repeats, near_twins(_with_new(pairs, known), rank).rows
+
+
+def _part(texts: pa.ChunkedArray) -> Part:
+    return text_keys(normalised(texts)), lambda some: texts.take(pa.array(some))
+
+
+def _rank(table: pa.Table, known: int, config: DuplicateConfig) -> np.ndarray:
+    """Which of several duplicates stays, see `preference`: always the one that is there."""
+    lengths = sum(pc.count_substring(normalised(table[name]), " ").to_numpy() for name in ("input", "expected"))
+    quality = pc.fill_null(table["quality"], 0.0).to_numpy()
+    pinned = np.where(np.arange(len(table)) < known, 0, -1)
+    return preference(len(table), config.keep, lengths=lengths, quality=quality, pinned=pinned)
+
+
+def _splits(rows: _Rows, known: int, shares: Mapping[str, float], seed: int, config: DuplicateConfig) -> np.ndarray:
+    """The number of each new row's split in the order of `SPLITS`, −1 for one that is tied to two."""
+    pinned = np.full(len(rows), -1, np.int8)
+    pinned[:known] = pc.index_in(rows.table["split"].slice(0, known), value_set=pa.array(SPLITS)).to_numpy()
+    edges = np.concatenate([[0.0], np.cumsum([shares.get(split, 0.0) for split in SPLITS])]) / sum(shares.values())
+    wished = hashed(places(rows.table["group"], seed), edges)
+    pairs = SimilarPairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+    if config.near:
+        pairs = similar_pairs(
+            rows.keys["question_bands"],
+            lambda some: question_texts(rows.table.take(pa.array(some))),
+            config,
+            distinct(rows.keys["question"]),
+        )
+    ties = Ties(key_codes(rows.keys["group"]), key_codes(rows.keys["question"]), _with_new(pairs, known))
+    return settle(wished, pinned, ties, None)[0][known:]
+
+
+def _with_new(pairs: SimilarPairs, known: int) -> SimilarPairs:
+    """The pairs that a new row is in: what is there stays as it is, whatever is found among it."""
+    some = pairs.right >= known
+    return SimilarPairs(pairs.left[some], pairs.right[some], pairs.similarity[some])

@@ -13,18 +13,16 @@ same tables.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_deltalake
+from deltalake import DeltaTable, write_deltalake
 from filelock import FileLock
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
@@ -33,21 +31,13 @@ from llmops.data.preparation.report import SourceFile
 from llmops.data.samples import SAMPLE_SCHEMA
 from llmops.data.versions.digest import VersionDigest, version_digest
 from llmops.data.versions.manifest import DatasetKind, DatasetVersion, EditRecord
+from llmops.data.versions.row_files import BATCH_ROWS, ROWS_SCHEMA, append_rows, slices
+from llmops.data.versions.row_ranges import read_in_order
 from llmops.errors import InputError
 from llmops.names import require_name
 
 Samples: TypeAlias = pa.Table | Iterable[pa.RecordBatch]
 """A table, or batches that can be gone through more than once, in `SAMPLE_SCHEMA`."""
-
-BATCH_ROWS = 16_384
-# Read at once: where compaction has mixed up the rows, every reading goes through all of them.
-RANGE_ROWS = 65_536
-ROWS_SCHEMA = SAMPLE_SCHEMA.append(pa.field("position", pa.int64())).append(pa.field("rows_digest", pa.string()))
-# Small row groups, so that a range of positions is read without the rest; texts hardly ever repeat, and looking for
-# repeats takes a third of the time of writing.
-WRITER = WriterProperties(
-    max_row_group_size=BATCH_ROWS, default_column_properties=ColumnProperties(dictionary_enabled=False)
-)
 
 
 @dataclass(frozen=True)
@@ -64,16 +54,11 @@ class StoredSamples:
         return replace(self, columns=tuple(columns))
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        rows = self.store._stored(self.version)
         schema = pa.schema([SAMPLE_SCHEMA.field(name) for name in self.columns])
-        for start in range(0, sum(self.version.counts.values()), RANGE_ROWS):
-            wanted = (pc.field("position") >= start) & (pc.field("position") < start + RANGE_ROWS)
-            if self.split is not None:
-                wanted &= pc.field("split") == self.split
-            table = rows.to_table(columns=[*self.columns, "position"], filter=wanted)
-            # Compaction may have put the rows into any order.
-            table = table.sort_by("position").select(self.columns).cast(schema)
-            yield from table.combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
+        of_split = None if self.split is None else pc.field("split") == self.split
+        for table in read_in_order(self.store._stored(self.version), self.columns, of_split):
+            for batch in table.cast(schema).to_batches(max_chunksize=BATCH_ROWS):
+                yield from slices(batch)
 
     def __len__(self) -> int:
         counts = self.version.counts
@@ -102,8 +87,8 @@ class DatasetStore:
         """Publish samples as the next version of a name.
 
         The same samples, configuration and kind as the latest version are that version: nothing is written.
-        Publishers of one name, in any process, wait for each other. What is held in memory is one batch and some
-        hundred bytes a sample.
+        Publishers of one name, in any process, wait for each other. What is held in memory is one batch (whose
+        rows are written 32 MiB at a time) and some hundred bytes a sample.
 
         Args:
             name: of the dataset.
@@ -117,7 +102,8 @@ class DatasetStore:
             edit: how they were made from it.
 
         Raises:
-            InputError: the name is not one; there are no samples, one is without a split, or an id occurs twice.
+            InputError: the name is not one; there are no samples, one is without a split, or an id is not that of its
+                content (see `sample_table`) or occurs twice.
             TypeError: `samples` can be gone through only once.
         """
         require_name(name)
@@ -204,12 +190,12 @@ class DatasetStore:
     def editing(self, name: str) -> AbstractContextManager[Any]:
         """A lock for whoever makes a version out of the latest: the next one starts from what this one publishes.
 
-        It is another lock than that of `publish`, and the system frees it when its holder dies.
+        It is another lock than that of `publish`, and the system frees it when its holder dies. It lies beside the
+        dataset, which need not exist yet.
         """
         require_name(name)
-        folder = self.root / name
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / ".editing")
+        self.root.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.root / f".{name}.editing")
 
     def _append_samples(self, name: str, digest: VersionDigest, samples: Samples) -> None:
         location = self._samples(name)
@@ -218,8 +204,7 @@ class DatasetStore:
             [("rows_digest", "=", digest.rows)]
         )
         if not written:
-            reader = pa.RecordBatchReader.from_batches(ROWS_SCHEMA, _read_ahead(_rows(samples, digest.rows)))
-            write_deltalake(location, reader, mode="append", partition_by=["rows_digest"], writer_properties=WRITER)
+            append_rows(location, digest.rows, _batches(samples))
 
     def _require_complete(self, version: DatasetVersion) -> None:
         """Before a version is recorded: all its rows are there, whoever else works on the files of the table."""
@@ -260,28 +245,7 @@ def _batches(samples: Samples) -> Iterator[pa.RecordBatch]:
     if isinstance(samples, pa.Table):
         samples = samples.to_batches(max_chunksize=BATCH_ROWS)
     for batch in samples:
-        yield batch.select(SAMPLE_SCHEMA.names)
-
-
-def _rows(samples: Samples, digest: str) -> Iterator[pa.RecordBatch]:
-    start = 0
-    for batch in _batches(samples):
-        positions = pa.array(np.arange(start, start + len(batch)))
-        digests = pa.DictionaryArray.from_arrays(np.zeros(len(batch), np.int8), [digest]).cast(pa.string())
-        yield pa.record_batch([*batch.columns, positions, digests], schema=ROWS_SCHEMA)
-        start += len(batch)
-
-
-def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches, each read in a thread of its own while the one before is written.
-
-    The writer asks for them from within its runtime, where no other Delta table could be read.
-    """
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = thread.submit(next, batches, None)
-            yield batch
+        yield from slices(batch.select(SAMPLE_SCHEMA.names))
 
 
 def _of_another_release(folder: Path) -> InputError:

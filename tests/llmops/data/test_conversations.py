@@ -12,12 +12,16 @@ from llmops.data.conversations import (
     parse_conversation,
     split_context,
     to_conversation,
-    to_messages,
 )
 
 USER = {"role": "user", "content": "When?"}
 ANSWER = {"role": "assistant", "content": "At nine."}
 CALL = {"id": "1", "type": "function", "function": {"name": "hours", "arguments": '{"day":"Monday"}'}}
+
+
+def calling(arguments: Any) -> dict[str, Any]:
+    return {"role": "assistant", "tool_calls": [{"function": {"name": "look", "arguments": arguments}}]}
+
 
 # Texts made of what the fence is made of, so that every way to confuse it is met.
 PIECES = st.sampled_from(["<context>\n", "\n</context>\n\n", "</context>", "<context>", "\n", "\\", "x", "🙂", " "])
@@ -37,7 +41,7 @@ def test_a_context_joined_to_a_text_is_split_off_again(context: str | None, text
 @settings(deadline=None, max_examples=50)
 @given(question=TEXTS, answer=TEXTS, context=st.none() | TEXTS.filter(bool))
 def test_a_plain_sample_survives_its_messages(question: str, answer: str, context: str | None) -> None:
-    messages = to_messages({"input": question, "expected": answer, "context": context})
+    messages = to_conversation({"input": question, "expected": answer, "context": context})["messages"]
     assert [message["role"] for message in messages] == ["user", "assistant"]
     assert from_messages(messages) == (question, answer, context, None)
 
@@ -127,6 +131,11 @@ def test_parts_of_text_are_joined_and_null_keys_dropped() -> None:
         ),
         ([USER, {"role": "assistant", "tool_calls": [{"name": "x"}]}], "chat-shape", "a tool call of message 2 is not"),
         ([USER, {**ANSWER, "weight": float("nan")}], "chat-shape", "cannot be written as JSON"),
+        ([USER, {"role": "assistant", "function_call": {"name": "x"}}], "chat-shape", "use tool_calls"),
+        ([USER, {"role": "function", "name": "x", "content": "1"}], "chat-shape", "use tool_calls"),
+        ([USER, calling("q=1")], "chat-shape", "message 2 calls 'look' with arguments that are not JSON"),
+        ([USER, calling("[NaN]")], "chat-shape", "with arguments that are not JSON"),
+        ([USER, calling({"n": float("inf")})], "chat-shape", "with arguments that are not JSON"),
         ("hello", "chat-shape", "messages is not a list"),
     ],
 )
@@ -135,6 +144,12 @@ def test_conversations_that_are_refused(messages: Any, rule: str, reason: str) -
         from_messages(messages)
     assert caught.value.rule == rule
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("arguments", ['{"b": 1,\n "a": "\\u00e9"}', '{"b":1,"a":"é"}', {"b": 1, "a": "é"}])
+def test_arguments_are_written_in_one_way(arguments: Any) -> None:
+    [call] = json.loads(from_messages([USER, calling(arguments)]).expected)
+    assert call["function"]["arguments"] == '{"b":1,"a":"é"}'
 
 
 def test_conversations_as_json_text() -> None:

@@ -28,6 +28,16 @@ def test_columns_of_a_sample() -> None:
     assert table["split"].to_pylist() == [None, None]
 
 
+def test_a_context_is_part_of_the_group_of_a_row_without_one() -> None:
+    table = sample_table(
+        input=column("q ", "q", " q", "q", "q"),
+        expected=column(*"abcde"),
+        context=column("one", " one ", "two", None, "three"),
+        group=column(None, " ", None, None, "g"),
+    )
+    assert table["group"].to_pylist() == ["q\none", "q\none", "q\ntwo", "q", "g"]
+
+
 def test_id_names_the_content_and_nothing_else() -> None:
     one = sample_table(input=column("a"), expected=column("b"), metadata={"k": column("v"), "j": column("w")})
     assert one["id"].to_pylist() == [hashlib.sha256(b"a\0b\0\0j\0w\0k\0v").hexdigest()[:32]]

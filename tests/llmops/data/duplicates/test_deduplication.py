@@ -14,9 +14,14 @@ from llmops.data.duplicates.deduplication import (
     exact_repeats,
     input_keys,
     preference,
+    prompt_texts,
+    question_keys,
+    question_texts,
     text_keys,
 )
-from llmops.data.samples import sample_table
+from llmops.data.duplicates.near_duplicates import SimilarPairs
+from llmops.data.samples import normalised, sample_table
+from llmops.data.splits.assignment import SplitKeys, assign, places
 
 
 def column(*values: str | None) -> pa.ChunkedArray:
@@ -54,11 +59,75 @@ def test_input_keys_ignore_spacing_and_composition(samples: Callable[..., pa.Tab
     assert keys[3] == keys[4]
 
 
+SYSTEM = '{"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"q"}]}'
+DEVELOPER = '{"messages":[{"role":"developer","content":"Be long."},{"role":"user","content":"q"}]}'
+QUOTED = '{"messages":[{"role":"user","content":"the \\"system\\" and \\"tools\\""}]}'
+TOOLS = '{"messages":[{"role":"user","content":"q"}],"tools":[{"name":"clock"},{"name":"été"}]}'
+
+
+def test_what_a_question_is_made_of() -> None:
+    table = sample_table(
+        input=column("q", " q ", "q", "q", "q one"),
+        expected=column(*"abcde"),
+        context=column(None, "  ", "one", " one\n", None),
+    )
+    assert question_texts(table).to_pylist() == ["q", " q ", "q\none", "q\n one\n", "q one"]
+    keys = question_keys(table).tolist()
+    assert keys[0] == keys[1] != keys[2] == keys[3] != keys[4]
+    assert len(set(keys)) == 3
+
+
+def test_the_prompt_of_a_conversation_belongs_to_its_question() -> None:
+    messages = [None, SYSTEM, SYSTEM.replace("brief", " brief"), DEVELOPER, TOOLS, QUOTED, QUOTED.replace("the", "an")]
+    table = sample_table(
+        input=column(*["q"] * len(messages)), expected=column(*["a"] * len(messages)), messages=column(*messages)
+    )
+    assert prompt_texts(table).to_pylist() == [
+        "", "Be brief.", "Be  brief.", "Be long.", '[{"name":"clock"},{"name":"été"}]', "", "",
+    ]  # fmt: skip
+    keys = question_keys(table).tolist()
+    assert keys[1] == keys[2]
+    assert keys[0] == keys[5] == keys[6]
+    assert len(set(keys)) == 4
+
+
+def test_question_keys_do_not_depend_on_the_batch_nor_on_who_computes_the_parts() -> None:
+    table = sample_table(
+        input=column("q", "q", "q", "q"),
+        expected=column(*"abcd"),
+        context=column("one", None, None, "one"),
+        messages=column(None, None, SYSTEM, TOOLS),
+    )
+    keys = question_keys(table)
+    assert len(set(keys.tolist())) == 4
+    assert [question_keys(table.slice(row, 1))[0] for row in range(4)] == keys.tolist()
+    parts = (text_keys(normalised(texts)) for texts in (table["input"], table["context"], prompt_texts(table)))
+    assert question_keys(table, *parts).tolist() == keys.tolist()
+    assert question_keys(table.slice(0, 0)).tolist() == []
+
+
+def test_one_instruction_over_many_contexts_can_be_split() -> None:
+    table = sample_table(
+        input=column(*["Is this review a good one?"] * 200),
+        expected=column(*["yes", "no"] * 100),
+        context=column(*[f"It was number {number} that I liked." for number in range(200)]),
+    )
+    keys = SplitKeys(
+        group=text_keys(table["group"]), place=places(table["group"], 0), input=question_keys(table), stratum=None,
+        time=None, pinned=None,
+    )  # fmt: skip
+    nobody = SimilarPairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+    codes = assign(keys, nobody, {"train": 0.5, "validation": 0.25, "test": 0.25}).codes
+    assert np.bincount(codes, minlength=3).tolist() == pytest.approx([100, 50, 50], abs=30)
+
+
 def test_text_keys_are_those_of_xxh3() -> None:
     # XXH3_64bits of no bytes with seed 0, from the specification's reference implementation.
     assert text_keys(pa.array([""])).tolist() == [0x2D06800538D394C2]
     texts = ["", "é", "a" * 5000, "b"]
     chunks = pa.chunked_array([pa.array(texts[:2]), pa.array(["x", *texts[2:]]).slice(1)])
+    assert text_keys(pa.array([None, "", None])).tolist() == [0x2D06800538D394C2] * 3
+    assert text_keys(pa.array(["x", None])).tolist()[1] == 0x2D06800538D394C2
     assert text_keys(chunks).tolist() == text_keys(pa.array(texts, pa.large_string())).tolist()
 
 

@@ -1,9 +1,12 @@
+import json
 import re
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from llmops.data.duplicates import near_duplicates as module
-from llmops.data.duplicates.deduplication import Keep, preference, text_keys
+from llmops.data.duplicates.deduplication import Keep, preference, prompt_texts, text_keys
 from llmops.data.duplicates.near_duplicates import (
     BANDS,
     DuplicateConfig,
@@ -23,8 +26,10 @@ from llmops.data.duplicates.near_duplicates import (
     twin_pairs,
     whole_texts,
 )
+from llmops.data.samples import sample_table
 
 WORDS = np.array([f"w{number}" for number in range(20_000)])
+SIGNS = re.escape("".join(chr(one) for one in range(0x10000) if unicodedata.category(chr(one)) in ("Sm", "Sc")))
 
 
 def alike(texts: list[str], threshold: float = 0.8) -> dict[tuple[int, int], float]:
@@ -32,7 +37,7 @@ def alike(texts: list[str], threshold: float = 0.8) -> dict[tuple[int, int], flo
     number: dict[tuple[str, ...], int] = {}
     sets: list[set[int]] = []
     for text in texts:
-        words = re.findall(r"[^\W_]+", text.casefold())
+        words = re.findall(rf"[^\W_]+|[#%&@{SIGNS}]", text.casefold())
         found = [tuple(words[start : start + 3]) for start in range(max(1, len(words) - 2))]
         sets.append({number.setdefault(shingle, len(number)) for shingle in found})
     sizes = np.array([len(one) for one in sets])
@@ -174,21 +179,30 @@ def test_rows_and_rank_choose_who_meets_whom() -> None:
     assert set(near_twins(pairs, rank).kept.tolist()) == {198}
 
 
-def twins_of(rows: list[tuple[str, str]], keep: Keep = "first") -> dict[int, int]:
-    config = DuplicateConfig(keep=keep)
-    inputs, expected = (pa.chunked_array([list(column)], pa.string()) for column in zip(*rows, strict=True))
-    table = pa.table({"input": inputs, "expected": expected, "context": pa.nulls(len(rows), pa.string())})
+def column(texts: list[str | None]) -> pa.ChunkedArray:
+    return pa.chunked_array([texts], pa.string())
+
+
+def twins_among(table: pa.Table, config: DuplicateConfig | None = None) -> dict[int, int]:
+    config = config or DuplicateConfig()
+    rows = len(table)
+    parts = [table["input"], table["expected"], table["context"], prompt_texts(table)]
+    lengths = sum(pc.binary_length(pc.fill_null(one, "")).to_numpy() for one in parts)
     texts = whole_texts(table)
     pairs = twin_pairs(
         band_keys(texts, config),
         lambda some: texts.take(pa.array(some)),
-        text_keys(expected),
-        lambda some: expected.take(pa.array(some)),
+        [(text_keys(one), lambda some, one=one: one.take(pa.array(some))) for one in parts],
         config,
     )
-    lengths = np.array([len(one) + len(other) for one, other in rows])
-    dropped = near_twins(pairs, preference(len(rows), keep, lengths=lengths))
+    dropped = near_twins(pairs, preference(rows, config.keep, lengths=lengths))
     return dict(zip(dropped.rows.tolist(), dropped.kept.tolist(), strict=True))
+
+
+def twins_of(rows: list[tuple[str, str]], keep: Keep = "first", context: str | None = None) -> dict[int, int]:
+    inputs, expected = (column(list(texts)) for texts in zip(*rows, strict=True))
+    table = sample_table(input=inputs, expected=expected, context=column([context] * len(rows)))
+    return twins_among(table, DuplicateConfig(keep=keep))
 
 
 LONG = "please tell me why the card that I ordered three weeks ago has not yet arrived at my new address in town"
@@ -205,8 +219,73 @@ def test_expected_texts_may_be_similar() -> None:
     assert twins_of([(LONG, answer), (LONG, "It was lost.")]) == {}
 
 
+@pytest.mark.parametrize("answers", [("1", "-1"), ("C++", "C#"), ("> 5", "< 5"), ("€1", "£1"), ("Yes", "yes!")])
+@pytest.mark.parametrize("shingle", [{}, {"shingles": "character"}, {"shingle_size": 1}])
+def test_short_answers_are_twins_only_where_they_are_equal(
+    answers: tuple[str, str], shingle: dict[str, str | int]
+) -> None:
+    table = sample_table(input=column([LONG, f"{LONG}!", f"{LONG}."]), expected=column([*answers, answers[0]]))
+    config = DuplicateConfig.model_validate(shingle)
+    if shingle.get("shingles") == "character" and answers == ("Yes", "yes!"):
+        assert twins_among(table, config) == {1: 0, 2: 0}  # three characters are a shingle
+    else:
+        assert twins_among(table, config) == {2: 0}
+
+
+def test_three_words_may_differ_in_their_punctuation() -> None:
+    assert twins_of([(LONG, "Yes, of course"), (LONG, "yes of course!")]) == {1: 0}
+    assert twins_of([(LONG, "Yes, perhaps"), (LONG, "yes perhaps!")]) == {}
+
+
+def test_a_long_context_hides_no_other_question() -> None:
+    passage = " ".join(WORDS[:300])
+    questions = ["Is the first word of the passage a number?", "Does any word of the passage occur twice?"]
+    rows = [*((question, "no") for question in questions), (questions[0].upper(), "no")]
+    assert twins_of(rows, context=passage) == {2: 0}
+    # All three share nearly all of their shingles.
+    texts = [f"{question}\nno\n{passage}" for question in questions]
+    assert alike(texts, 0.9)
+
+
+def test_a_long_instruction_hides_no_other_context() -> None:
+    table = sample_table(
+        input=column([LONG] * 3),
+        expected=column(["yes"] * 3),
+        context=column(["customer of tier gold", "client in tier silver", "Customer of tier: gold"]),
+    )
+    assert len(alike(whole_texts(table).to_pylist())) == 1
+    short = sample_table(input=column([LONG] * 2), expected=column(["yes"] * 2), context=column(["gold", "silver"]))
+    assert twins_among(table) == {2: 0}
+    assert twins_among(short) == {}
+
+
+def chat(system: str | None, question: str, answer: str, tools: list[dict[str, str]] | None = None) -> dict[str, str]:
+    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    if system is not None:
+        messages.insert(0, {"role": "system", "content": system})
+    text = json.dumps({"messages": messages, **({"tools": tools} if tools else {})}, separators=(",", ":"))
+    return {"input": question, "expected": answer, "messages": text}
+
+
+def test_conversations_that_differ_in_what_they_start_from_are_no_twins() -> None:
+    answer = " ".join(WORDS[:200])
+    polite = "Answer in two polite sentences, and never name the price of a card before the customer asked for it."
+    chats = [
+        chat(polite, LONG, answer),
+        chat("Answer like a pirate.", LONG, answer),
+        chat(None, LONG, answer),
+        chat(None, LONG, answer, [{"name": "clock", "description": "tells the time of day anywhere"}]),
+        chat(None, LONG, answer, [{"name": "stocks", "description": "says what a share costs right now"}]),
+        chat(polite.replace(",", ";"), f"{LONG} today", answer),
+        chat("answer like a pirate", LONG, f"{answer} or so"),
+    ]
+    table = sample_table(**{name: column([one[name] for one in chats]) for name in ("input", "expected", "messages")})
+    assert twins_among(table) == {5: 0, 6: 1}
+    assert [len(text) > 1000 for text in whole_texts(table).to_pylist()] == [True] * 7
+
+
 def test_the_choice_of_which_twin_stays() -> None:
-    rows = [(LONG, "yes"), (f"{LONG} then", "yes"), (f"{LONG}", "Yes!")]
+    rows = [(LONG, "yes"), (f"{LONG} then", "yes"), (f"{LONG}", "yes")]
     assert twins_of(rows) == {1: 0, 2: 0}
     assert twins_of(rows, "last") == {0: 2, 1: 2}
     assert twins_of(rows, "longest") == {0: 1, 2: 1}

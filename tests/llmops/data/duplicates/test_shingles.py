@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from llmops.data.duplicates import shingles as module
 from llmops.data.duplicates.shingles import ShingleKind, scrambled, shingles
 
-ALPHABET = "abAB  ,.é ß中あ😀😡?!\n0\0`"
+ALPHABET = "abAB  ,.é ß中あ😀😡?!\n0\0`-+#€"
 
 
 def plain_units(text: str) -> list[str]:
@@ -19,7 +19,9 @@ def plain_units(text: str) -> list[str]:
     for letter in text:
         point = ord(letter)
         alone = point > 0xFFFF or 0x3040 <= point < 0x3100 or 0x3400 <= point < 0xA000 or 0xF900 <= point < 0xFB00
-        inside = point > 0xFFFF or letter.isalnum() or unicodedata.category(letter).startswith("M")
+        category = unicodedata.category(letter)
+        alone |= category in ("Sm", "Sc") or letter in "#%&@"
+        inside = alone or letter.isalnum() or category.startswith("M")
         if inside and not alone:
             word += letter.casefold() if len(letter.casefold()) == 1 else letter
             continue
@@ -50,9 +52,32 @@ def test_equal_numbers_are_equal_shingles(texts: list[str], kind: ShingleKind, s
         found = shingles(pa.array(texts, pa.string()), kind, size)
     expected = [plain_shingles(text, kind, size) for text in texts]
     assert np.diff(found.offsets).tolist() == [len(row) for row in expected]
+    units = [plain_units(text) for text in texts]
+    assert found.units.tolist() == [len(" ".join(row) if kind == "character" else row) for row in units]
     flat = [shingle for row in expected for shingle in row]
     pairs = set(zip(flat, found.hashes.tolist(), strict=True))
     assert len(pairs) == len(set(flat)) == len(set(found.hashes.tolist()))
+
+
+@pytest.mark.parametrize("kind", ["word", "character"])
+@pytest.mark.parametrize(
+    ("left", "right", "alike"),
+    [
+        ("it costs €1", "it costs £1", False),
+        ("written in C++", "written in C#", False),
+        ("where x > 5", "where x < 5", False),
+        ("up by 5 %", "up by 5", False),
+        ("write to @ann", "write to #ann", False),
+        ("Well, it's “done” (now)!", "well it s done - now", True),
+    ],
+)
+def test_signs_are_words_and_punctuation_is_not(kind: ShingleKind, left: str, right: str, alike: bool) -> None:
+    found = shingles(pa.array([left, right]), kind, 3)
+    one, other = np.split(found.hashes, found.offsets[1:2])
+    assert (set(one.tolist()) == set(other.tolist())) == alike
+    # The same among other scripts, where the characters are looked up in another table.
+    mixed = shingles(pa.array([left, "é", right]), kind, 3)
+    assert mixed.hashes[: len(one)].tolist() == one.tolist()
 
 
 def test_slices_chunks_and_nulls() -> None:

@@ -86,6 +86,22 @@ def test_a_question_with_a_context() -> None:
     }
 
 
+def test_a_weight_in_sharegpt() -> None:
+    assert PROVIDER_RECORDS["sharegpt"](row_of([USER, {**ANSWER, "weight": 0}]))["conversations"] == [
+        {"from": "human", "value": "What is AWS?"},
+        {"from": "gpt", "value": "Amazon Web Services.", "weight": 0},
+    ]
+    for format in ("bedrock-claude", "vertex"):
+        with pytest.raises(NotExportableError, match="message 2 has the key 'weight'"):
+            PROVIDER_RECORDS[format](row_of([USER, {**ANSWER, "weight": 0}]))
+
+
+@pytest.mark.parametrize("format", ["vertex", "sharegpt", "bedrock-claude"])
+def test_a_name_is_refused(format: str) -> None:
+    with pytest.raises(NotExportableError, match="message 1 has the key 'name'"):
+        PROVIDER_RECORDS[format](row_of([{**USER, "name": "ann"}, ANSWER]))
+
+
 def test_tools_in_vertex() -> None:
     # https://cloud.google.com/vertex-ai/generative-ai/docs/models/tune-function-calling
     declared = {"name": "get_sku", "description": "Get the SKU", "parameters": {"type": "object"}}

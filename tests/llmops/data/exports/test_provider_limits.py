@@ -40,7 +40,9 @@ def test_the_minimum_of_samples(format: str, minimum: int) -> None:
     assert said(findings) == [("error", "too-few-samples")]
     assert findings[0].file == "toy@1"
     assert f"{minimum - 1} samples where at least {minimum} are needed" in findings[0].message
-    assert check_format(plain(minimum - 1), format, split="validation") == []
+    assert said(check_format(plain(minimum - 1), format, split="all")) == [("error", "too-few-samples")]
+    for split in ("validation", "test"):
+        assert check_format(plain(minimum - 1), format, split=split) == []
 
 
 def test_the_maxima_of_samples() -> None:

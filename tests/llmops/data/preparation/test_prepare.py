@@ -22,10 +22,13 @@ from llmops.data import (
     PreparationReport,
     Prepared,
     SplitConfig,
+    ValidationConfig,
     prepare,
     read_samples,
 )
 from llmops.data.augmentation import SynonymConfig
+from llmops.data.preparation import examination
+from llmops.data.validation import RulePolicy
 from llmops.data.versions.digest import version_digest
 from llmops.errors import InputError
 
@@ -288,3 +291,92 @@ def test_rows_that_occur_in_a_test_set_are_found(tmp_path: Path, write: Write) -
     assert [(one["rule"], one["line"]) for one in findings if one["rule"] == "test-contamination"] == [
         ("test-contamination", 31)
     ]
+
+
+def test_an_old_text_in_a_new_group_pulls_no_old_row_along(tmp_path: Path, write: Write) -> None:
+    rows = [{**row, "team": f"t{number % 40}"} for number, row in enumerate(numbered(400))]
+    config = PreparationConfig(columns=ColumnMapping(group="team"))
+    before = prepare(write(tmp_path / "old.jsonl", rows), config)
+    for old in rows[:40]:
+        # First in the file, and in a group of another split as often as not.
+        new = {**old, "expected": f"{old['expected']} ", "team": "t7"}
+        after = prepare(write(tmp_path / "new.jsonl", [new, *rows]), config, previous=before.samples)
+        assert splits_of(after).items() >= splits_of(before).items()
+
+
+def test_a_policy_about_the_whole_dataset_refuses_even_where_rows_may_be_dropped(tmp_path: Path, write: Write) -> None:
+    labels = ["common"] * 990 + ["rare"] * 10
+    rows = [{**row, "expected": label} for row, label in zip(numbered(1000), labels, strict=True)]
+    source = write(tmp_path / "a.jsonl", rows)
+    assert [one.rule for one in prepare(source).report.findings] == ["class-imbalance"]
+    strict = ValidationConfig(rules={"class-imbalance": RulePolicy(action="refuse")})
+    with pytest.raises(FaultyDataError, match="rare"):
+        prepare(source, PreparationConfig(validation=strict), on_error="drop")
+
+
+def test_findings_of_a_rule_are_counted_beyond_those_kept(
+    tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examination, "MOST_FINDINGS", 7)
+    source = tmp_path / "a.jsonl"
+    good = [json.dumps(row) for row in numbered(30)]
+    source.write_text("\n".join([*good, *["[]"] * 20, *['{"input": "", "expected": "x"}'] * 20]))
+    prepared = prepare(source, on_error="drop")
+    assert {one.rule: one.rows for one in prepared.report.findings} == {"unreadable-row": 20, "empty-input": 20}
+    lines = prepared.findings.filter(pc.field("rule") == "empty-input")["line"].to_pylist()
+    assert lines == list(range(51, 58))
+    assert (prepared.report.dropped["faulty"], len(prepared.samples)) == (40, 30)
+
+
+def test_a_split_by_what_is_not_there_is_refused(tmp_path: Path, write: Write) -> None:
+    rows = [{**row, "day": f"2026-01-{1 + number % 28:02}"} for number, row in enumerate(numbered(100))]
+    rows[41]["day"] = "soon"
+    source = write(tmp_path / "a.jsonl", rows)
+    with pytest.raises(InputError, match="no row has the metadata 'dya'"):
+        prepare(source, PreparationConfig(split=SplitConfig(method="stratified", by="dya")))
+    by_time = PreparationConfig(split=SplitConfig(method="time", by="day"))
+    with pytest.raises(InputError, match=r"a\.jsonl:42: day is no time"):
+        prepare(source, by_time)
+    prepared = prepare(source, by_time, on_error="drop")
+    assert (prepared.report.dropped["faulty"], len(prepared.samples)) == (1, 99)
+
+
+def test_a_test_source_may_be_a_reference_and_must_keep_rows(tmp_path: Path, write: Write) -> None:
+    test = write(tmp_path / "test.jsonl", [{"input": f"exam {n} {n}x {n}y", "expected": f"{n}"} for n in range(12)])
+    source = write(tmp_path / "a.jsonl", numbered(40))
+    refuse = ValidationConfig(rules={"test-contamination": RulePolicy(action="refuse")})
+    references = {"exam": read_samples(test)[0]}
+    prepared = prepare(
+        source, PreparationConfig(validation=refuse), test_source=test, references=references, on_error="drop"
+    )
+    assert prepared.report.counts["test"] == 12
+    empty = write(tmp_path / "empty.jsonl", [{"input": "", "expected": "x"}] * 12)
+    with pytest.raises(InputError, match="the test source has no row without errors"):
+        prepare(source, test_source=empty, on_error="drop")
+
+
+def test_augmented_samples_obey_the_rules_and_are_made_once(tmp_path: Path, write: Write) -> None:
+    (tmp_path / "words.csv").write_text("question,query\n")
+    synonyms = SynonymConfig(share=1.0, thesaurus=tmp_path / "words.csv")
+    limited = PreparationConfig(
+        validation=ValidationConfig(max_tokens=8), augmentation=AugmentationConfig(synonyms=synonyms)
+    )
+    rows = [{"input": f"question {n}", "expected": f"a{n} b{n}"} for n in range(60)]
+    (tmp_path / "words.csv").write_text(f"question,{'query' * 9}\n")
+    prepared = prepare(write(tmp_path / "a.jsonl", rows), limited)
+    assert prepared.report.augmented == {}
+    assert prepared.report.rejected["too-many-tokens"] > 30
+
+
+def test_a_small_difference_in_a_tool_call_is_a_real_one(tmp_path: Path, write: Write) -> None:
+    asked = {"role": "user", "content": "please look up the opening hours of the town library next to the old station"}
+
+    def row(argument: str) -> dict[str, Any]:
+        function = {"name": "look_up", "arguments": json.dumps({"day": argument})}
+        calls = [{"id": "1", "type": "function", "function": function}]
+        return {"messages": [asked, {"role": "assistant", "content": "One moment.", "tool_calls": calls}]}
+
+    answer = {"role": "assistant", "content": "a"}
+    rows = [{"messages": [{"role": "user", "content": f"q{number}"}, answer]} for number in range(20)]
+    prepared = prepare(write(tmp_path / "a.jsonl", [*rows, row("monday"), row("tuesday"), row("monday")]))
+    assert {reason: count for reason, count in prepared.report.dropped.items() if count} == {"exact repeat": 1}

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llmops.data.findings import Finding
-from llmops.data.reading.readers import BATCH_SCHEMA, read_batches, read_samples
+from llmops.data.reading.readers import BATCH_SCHEMA, read_all, read_batches, read_samples
 from llmops.data.reading.sources import find_sources
 from llmops.data.samples import ColumnMapping
 from llmops.errors import InputError
@@ -342,3 +342,114 @@ def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: bytes, co
         read(path)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+WITHOUT_ROWS: dict[str, bytes] = {
+    "a.csv": b"input,expected\n",
+    "b.json": b"[]",
+    "c.json": b" \n",
+    "d.jsonl": b"\n",
+    "f.tsv.gz": gzip.compress(b"input\texpected\r\n"),
+}
+BROKEN: dict[str, tuple[bytes, int | None]] = {
+    "g.jsonl": (b"no json\n", 1),
+    "h.csv": (b"input,expected\nonly\n", 2),
+    "i.csv": (b'input,"expected\na,b\n', 1),
+    "j.json": (b'[\n{"input": "a",', 2),
+    "k.json": (b'[\n"\xff"]', 2),
+    "l.json": (b"[7]", 1),
+    "m.json": (b"[NaN]", None),
+    "n.json.gz": (gzip.compress(b'[{"input": "a", "expected": "b"}]')[:-12], None),
+    "n.parquet": (b"PAR1 and no more", None),
+}
+ROW = {"input": "a", "expected": "b"}
+
+
+def _without_rows(folder: Path) -> list[str]:
+    for name, content in WITHOUT_ROWS.items():
+        (folder / name).write_bytes(content)
+    pq.write_table(
+        pa.table({"input": pa.array([], pa.string()), "expected": pa.array([], pa.string())}), folder / "e.parquet"
+    )
+    return [f"{folder}/{name}" for name in sorted([*WITHOUT_ROWS, "e.parquet"])]
+
+
+def test_files_without_rows_are_named_and_the_others_are_read(tmp_path: Path, write: Write) -> None:
+    empty = _without_rows(tmp_path)
+    write(tmp_path / "z.jsonl", [ROW])
+    table, findings = read(tmp_path)
+    assert table["input"].to_pylist() == ["a"]
+    warning = {"severity": "warning", "rule": "empty-file", "line": None, "sample_id": None}
+    assert [finding.model_dump() for finding in findings] == [
+        {**warning, "file": file, "message": "the file has no rows"} for file in empty
+    ]
+
+
+def test_broken_files_are_named_with_their_lines_and_the_others_are_read(tmp_path: Path, write: Write) -> None:
+    for name, (content, _) in BROKEN.items():
+        (tmp_path / name).write_bytes(content)
+    write(tmp_path / "z.jsonl", [ROW])
+    table, findings = read(tmp_path)
+    assert table["input"].to_pylist() == ["a"]
+    assert {(finding.severity, finding.rule) for finding in findings} == {("error", "unreadable-row")}
+    assert [(Path(finding.file).name, finding.line) for finding in findings] == [
+        (name, line) for name, (_, line) in BROKEN.items()
+    ]
+
+
+def test_each_batch_comes_with_the_number_of_its_file(tmp_path: Path, write: Write) -> None:
+    _without_rows(tmp_path)
+    write(tmp_path / "b2.jsonl", [ROW] * 3)
+    write(tmp_path / "z.parquet", [ROW])
+    sources = find_sources(tmp_path)
+    batches = list(read_all(sources, ColumnMapping(), rows=2))
+    assert all(sources[number].uri == batch.file for number, batch in batches)
+    assert [number for number, batch in batches for _ in range(len(batch.table))] == [2, 2, 2, 7]
+    assert {number for number, _ in batches} == set(range(len(sources)))
+
+
+def test_files_that_all_have_no_rows_are_refused(tmp_path: Path) -> None:
+    files = _without_rows(tmp_path)
+    with pytest.raises(InputError) as caught:
+        read(tmp_path)
+    named = "; ".join(f"{file}: the file has no rows" for file in files[:5])
+    assert str(caught.value) == f"{named}; and 1 more"
+    (tmp_path / "y.jsonl").write_bytes(b"no json\n")
+    with pytest.raises(InputError, match=rf"^{tmp_path}/y\.jsonl:1: not valid JSON [^;]*$"):
+        read(tmp_path)
+
+
+def test_a_mapped_column_that_one_file_lacks_is_refused(tmp_path: Path, write: Write) -> None:
+    write(tmp_path / "a.jsonl", [{**ROW, "topic": "t"}])
+    write(tmp_path / "b.jsonl", [ROW])
+    with pytest.raises(InputError, match=r"b\.jsonl: no column 'topic' \(group, .*\); it has input, expected"):
+        read(tmp_path, group="topic")
+
+
+def test_a_row_has_one_finding_however_many_of_its_keys_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    bad = '{"input": "a", "\\ud800": 1, "\\ud801": 2, "expected": "b"}\n'
+    metadata = '{"input": "a", "expected": "b", "metadata": {"\\ud800": 1, "\\ud801": 2}}\n'
+    path.write_text(bad * 2 + json.dumps(ROW) + "\n" + bad + metadata)
+    table, findings = read(path)
+    assert table["line"].to_pylist() == [3]
+    assert located(findings) == [("not-unicode", line) for line in (1, 2, 4, 5)]
+    assert findings[0].message == "the key '\\ud800' is not valid text; rename it"
+
+
+@pytest.mark.parametrize("name", ["data.jsonl", "data.json"])
+def test_a_key_that_occurs_twice(tmp_path: Path, name: str) -> None:
+    rows = [
+        '{"input":"a","expected":"b","input":"c"}',
+        '{"input" : "a", "expected" : "b", "expected" : "b"}',
+        r'{"input":"a \"input\": 1","expected":"\"input\":"}',
+        '{"input":"a","expected":"b","metadata":{"input":"x","expected":"y"}}',
+        '{"input":"a","expected":"b","n":{"x":1,"x":2}}',
+    ]
+    path = tmp_path / name
+    path.write_text("[" + ",".join(rows) + "]" if name == "data.json" else "\n".join(rows))
+    table, findings = read_samples(path)
+    assert table["line"].to_pylist() == [3, 4, 5]
+    assert [(finding.rule, finding.line) for finding in findings] == [("unreadable-row", 1), ("unreadable-row", 2)]
+    assert "the key 'input' occurs twice" in findings[0].message
+    assert "the key 'expected' occurs twice" in findings[1].message

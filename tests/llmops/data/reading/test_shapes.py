@@ -22,6 +22,8 @@ NESTED = (".jsonl", ".parquet")
 USER, ASSISTANT = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}
 SYSTEM = {"role": "system", "content": "Be kind."}
 WITH_SYSTEM = json.dumps({"messages": [SYSTEM, USER, ASSISTANT]}, separators=(",", ":"))
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+PAIR = [("prompt", pa.string()), ("completion", pa.string())]
 
 
 def read(path: Path, **columns: str) -> tuple[pa.Table, list[Finding]]:
@@ -335,9 +337,54 @@ def test_the_shape_of_the_first_rows_holds_for_the_file(tmp_path: Path, write: W
     table = pa.concat_tables([batch.table for batch in batches])
     assert table.select(["input", "expected", "line"]).to_pylist() == [
         {"input": "a", "expected": "b", "line": 1},
-        {"input": "", "expected": "", "line": 2},
         {"input": "c", "expected": "d", "line": 3},
     ]
+
+
+@pytest.mark.parametrize("name", ["data.jsonl", "data.json", "data.parquet"])
+def test_conversations_among_pairs_are_refused(tmp_path: Path, write: Write, name: str) -> None:
+    rows = [{"prompt": "a", "completion": "b"}, {"messages": [USER, ASSISTANT]}, {"prompt": None, "completion": None}]
+    path = tmp_path / name
+    if name == "data.parquet":
+        pq.write_table(pa.Table.from_pylist(rows, pa.schema([*PAIR, ("messages", MESSAGES)])), path)
+    elif name == "data.json":
+        path.write_text(json.dumps(rows))
+    else:
+        write(path, rows)
+    table, findings = read(path)
+    assert len(table) == 2
+    assert [(finding.rule, finding.line) for finding in findings] == [("chat-shape", 2)]
+    assert "has messages and its file was taken for pairs of prompt and completion" in findings[0].message
+
+
+def test_pairs_among_conversations_are_refused(tmp_path: Path, write: Write) -> None:
+    rows = [{"messages": [USER, ASSISTANT]}, {"input": "a", "label": "b"}]
+    table, findings = read(write(tmp_path / "data.jsonl", rows))
+    assert len(table) == 1
+    assert [(finding.rule, finding.line) for finding in findings] == [("chat-shape", 2)]
+    assert "the row has no messages" in findings[0].message
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_prompt_and_completion_that_are_messages(tmp_path: Path, write: Write, packed: bool) -> None:
+    rows = [{"prompt": [SYSTEM, USER], "completion": [ASSISTANT]}, {"prompt": [USER], "completion": [ASSISTANT]}]
+    path = tmp_path / ("data.parquet" if packed else "data.jsonl")
+    if packed:
+        schema = pa.schema([("prompt", MESSAGES), ("completion", MESSAGES)])
+        pq.write_table(pa.Table.from_pylist(rows, schema), path)
+    else:
+        write(path, rows)
+    together = [{"messages": [*row["prompt"], *row["completion"]]} for row in rows]
+    assert parts(path) == parts(write(tmp_path / "chat.jsonl", together))
+    assert len(parts(path)) == 2
+
+
+def test_the_weight_of_a_sharegpt_turn(tmp_path: Path, write: Write) -> None:
+    turns = [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "hello", "weight": 0}]
+    chat = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello", "weight": 0}]
+    found = parts(write(tmp_path / "a.jsonl", [{"conversations": turns}]))
+    assert found == parts(write(tmp_path / "b.jsonl", [{"messages": chat}]))
+    assert json.loads(found[0][3] or "")["messages"] == chat
 
 
 REAL = {

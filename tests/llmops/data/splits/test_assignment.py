@@ -293,9 +293,9 @@ def test_the_older_row_wins_what_crosses_a_cutoff() -> None:
     assert found.codes[[19, 20, 21, 22]].tolist() == [0, 0, -1, 2]  # 4 is like the 3 of day 2.5; 5 is like no one
 
 
-def test_rows_without_a_time_are_refused() -> None:
-    with pytest.raises(InputError, match="1 of 10 rows have no time in day"):
-        by_time([*range(9), float("nan")])
+def test_a_cutoff_that_is_no_time_is_named() -> None:
+    with pytest.raises(InputError, match=r"split\.cutoffs: 'soon' is no time; write an ISO 8601 date or a number"):
+        by_time([*range(10)], cutoffs=("5", "soon"))
 
 
 @pytest.mark.parametrize("fields", [{"method": "time"}, {"by": "x"}, {"method": "stratified", "cutoffs": ("1",)}])

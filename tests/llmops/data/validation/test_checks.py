@@ -103,6 +103,11 @@ def test_a_rule_that_is_off_finds_nothing() -> None:
     assert by_rule(row_hits(table, off)) == {"empty-expected": [1]}
 
 
+def test_a_rule_that_no_policy_changes_takes_none() -> None:
+    with pytest.raises(ValidationError, match="no policy changes few-groups, unreadable-row"):
+        ValidationConfig(rules={"unreadable-row": RulePolicy(action="off"), "few-groups": RulePolicy(action="off")})
+
+
 def test_an_unknown_rule_is_refused_by_name() -> None:
     with pytest.raises(ValidationError, match="no such rule: no-such; there are boilerplate, "):
         ValidationConfig(rules={"no-such": RulePolicy()})
@@ -141,7 +146,24 @@ def test_facts_of_batches_are_those_of_the_whole() -> None:
     parts = pa.concat_tables([row_facts(table.slice(0, 1)), row_facts(table.slice(1))])
     assert parts.combine_chunks().to_pydict() == row_facts(table).to_pydict()
     given = row_facts(table, np.arange(4, dtype=np.uint64))
-    assert given["input_key"].to_pylist() == [0, 1, 2, 3]
+    assert given["question_key"].to_pylist() == [0, 1, 2, 3]
+
+
+def test_one_question_over_many_contexts_is_no_conflict() -> None:
+    contexts: list[str | None] = [f"Shop {number} opens at {number % 12} o'clock." for number in range(60)]
+    columns = {"input": ["Does it open before noon?"] * 60, "expected": ["yes", "no"] * 30}
+    assert "label-conflict" not in by_rule(dataset_hits(row_facts(table_of(**columns, context=contexts)), DEFAULTS))
+    # Without the contexts it is, and so are two answers over one context.
+    assert by_rule(dataset_hits(row_facts(table_of(**columns)), DEFAULTS))["label-conflict"] == list(range(60))
+    contexts[7] = contexts[2]
+    found = dataset_hits(row_facts(table_of(**columns, context=contexts)), DEFAULTS)
+    assert by_rule(found)["label-conflict"] == [2, 7]
+
+
+def test_one_question_under_two_system_prompts_is_no_conflict() -> None:
+    systems = [f'{{"messages":[{{"role":"system","content":"Answer {word}."}}]}}' for word in ("yes", "no")]
+    table = table_of(input=["q"] * 40, expected=["yes", "no"] * 20, messages=systems * 20)
+    assert "label-conflict" not in by_rule(dataset_hits(row_facts(table), DEFAULTS))
 
 
 def test_several_references_are_no_conflict(real_data: Callable[[str], Path]) -> None:

@@ -127,6 +127,46 @@ def test_a_copy_is_found_in_any_spelling_and_as_a_part() -> None:
     assert reference["id"][0].as_py() in hits.messages[3]
 
 
+LAYERS = " ".join(f"sand{letter} over silt{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")
+PASSAGE = f"The harbour of Ostend was dug by hand, {LAYERS}"
+
+
+def asked(rows: list[tuple[str, str, str | None]], messages: str | None = None) -> pa.Table:
+    columns = [pa.chunked_array([list(texts)], pa.string()) for texts in zip(*rows, strict=True)]
+    named = dict(zip(("input", "expected", "context"), columns, strict=True))
+    return sample_table(**named, messages=pa.chunked_array([[messages] * len(rows)], pa.string()))
+
+
+def test_an_instruction_over_other_contexts_is_another_question() -> None:
+    other = PASSAGE.replace("sand", "loam").replace("silt", "gravel").replace("Ostend", "Antwerp by night")
+    index = reference_index({"reviews": asked([(QUESTION, "yes", PASSAGE), ("Who dug it?", "men", PASSAGE)])})
+    rows = [(QUESTION, "yes", other), ("Who dug it?", "men", other), ("Who dug it?", "men", None)]
+    assert not contamination_hits(asked(rows), index)
+
+
+def test_another_question_about_a_passage_is_another_row() -> None:
+    index = reference_index({"reading": asked([("Who dug the harbour of the town?", "men", PASSAGE)])})
+    rows = [
+        ("When was it finished at last?", "men", PASSAGE),
+        ("Who dug the harbour of the town?", "men", PASSAGE),
+        ("Who dug the  harbour of the old town", "some men", PASSAGE.replace(",", ";")),
+        ("Who dug the harbour of the town?", "other men", PASSAGE),
+    ]
+    [hits] = contamination_hits(asked(rows), index)
+    assert hits.rows.tolist() == [1, 2, 3]
+    assert [message.startswith("100% overlap with row 1") for message in hits.messages] == [True, False, True]
+
+
+def test_short_questions_are_the_same_under_the_same_system_prompt_only() -> None:
+    index = reference_index({"chats": asked([("Peru?", "Lima", None)], SYSTEM)})
+    assert not contamination_hits(asked([("Peru?", "Lima", None)]), index)
+    [hits] = contamination_hits(asked([("Peru?", "It is Lima", None)], SYSTEM), index)
+    assert hits.messages[0].startswith("100% overlap")
+
+
+SYSTEM = '{"messages":[{"role":"system","content":"Name the capital."}]}'
+
+
 def test_the_overlap_is_the_share_of_ngrams() -> None:
     # 30 different words, of which the row has the first 24: 23 of 29 pairs and 22 of 28 triples, 45 of 57 in all.
     words = [

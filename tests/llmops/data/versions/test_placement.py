@@ -1,9 +1,13 @@
 """Added samples: what they are tied to decides their split, then the hash that preparation uses."""
 
+from itertools import combinations
+from random import Random
+
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmops.data.conversations import from_messages
 from llmops.data.duplicates.near_duplicates import DuplicateConfig
 from llmops.data.samples import SAMPLE_SCHEMA, sample_table
 from llmops.data.splits.assignment import places
@@ -39,6 +43,32 @@ def test_a_row_goes_where_its_group_or_its_input_is() -> None:
     assert splits_of(placed) == {"new": "validation", "bye ": "test", "third": "test"}
 
 
+def test_the_same_input_in_another_context_is_tied_to_nothing() -> None:
+    texts = [["When?", "When?"], ["at nine", "at nine"], ["g1", "g2"], ["Open from nine.", "The post comes at nine."]]
+    columns = [pa.chunked_array([part], pa.string()) for part in texts]
+    rows = sample_table(input=columns[0], expected=columns[1], group=columns[2], context=columns[3])
+    column = SAMPLE_SCHEMA.get_field_index("split")
+    there = rows[:1].set_column(column, SAMPLE_SCHEMA.field(column), pa.array(["test"])).to_batches()
+    options = {"shares": {"train": 1.0}, "seed": 0, "duplicates": DuplicateConfig()}
+    nobody = pa.array([], pa.string())
+    assert splits_of(place(rows[1:], there, nobody, **options)) == {"When?": "train"}
+    assert place(rows, there, nobody, **options).repeats == 1
+
+
+def test_tool_calls_that_differ_a_little_are_no_twins() -> None:
+    def calls(number: int) -> pa.Table:
+        call = {"id": "1", "type": "function", "function": {"name": "move", "arguments": f'{{"by": {number}}}'}}
+        asked = {"role": "user", "content": LONG.format("fire")}
+        sample = from_messages([asked, {"role": "assistant", "content": None, "tool_calls": [call]}])
+        named = {name: pa.chunked_array([[text]], pa.string()) for name, text in sample._asdict().items()}
+        return sample_table(**named)
+
+    nobody = pa.array([], pa.string())
+    both = pa.concat_tables([calls(17), calls(18)])
+    placed = place(both, [], nobody, shares=SHARES, seed=0, duplicates=DuplicateConfig(threshold=0.5))
+    assert (len(placed.samples), placed.twins) == (2, 0)
+
+
 def test_a_row_between_two_splits_is_dropped() -> None:
     there = existing([("hello", "hi", "g1"), ("bye", "ciao", "g2")], ["train", "test"])
     placed = added_to(there, [("hello", "salut", "g2"), ("fine", "x", "g2")])
@@ -52,12 +82,70 @@ def test_repeats_of_what_is_there_and_of_one_another_are_dropped() -> None:
     assert placed.samples["expected"].to_pylist() == ["other", "b"]
 
 
+LONG = "the quick brown fox jumps over the lazy dog while the old cat sleeps on the warm mat in front of the {}"
+ANSWER = "it lies in front of the fire because the floor is cold in winter and nobody else wants the place {}"
+
+
+def test_near_twins_of_what_is_there_and_of_one_another_are_dropped() -> None:
+    there = existing([(LONG.format("fire"), ANSWER.format("today"), "g1")], ["train"])
+    rows = [
+        (LONG.format("hearth"), ANSWER.format("today"), "g1"),  # a twin of what is there
+        ("an input of its own: " + LONG.format("fire"), "another answer", "g1"),  # another answer is no twin
+        ("where does the tea come from, and who brings it at five o'clock", ANSWER.format("now"), "g2"),
+        ("where does the tea come from, and who brings it at five o'clock?", ANSWER.format("now, again"), "g3"),
+    ]
+    placed = added_to(there, rows, near=True)
+    assert placed.samples["input"].to_pylist() == [rows[1][0], rows[2][0]]
+    assert (placed.repeats, placed.twins, placed.bridging) == (0, 2, 0)
+    assert added_to(there, rows).twins == 0
+
+
+def test_a_correction_is_no_twin_of_the_sample_whose_place_it_takes() -> None:
+    there = existing([(LONG.format("fire"), ANSWER.format("today"), "g1")], ["validation"])
+    right = table([(LONG.format("fire"), ANSWER.format("tomorrow"), "g9")])
+    options = {"shares": SHARES, "seed": 0, "duplicates": DuplicateConfig()}
+    placed = place(right, there, there[0]["id"], **options)
+    assert (splits_of(placed), placed.twins) == ({LONG.format("fire"): "validation"}, 0)
+    assert place(right, there, pa.array([], pa.string()), **options).twins == 1
+
+
+def test_of_added_twins_the_one_is_kept_that_the_configuration_prefers() -> None:
+    rows = table([(LONG.format("fire"), ANSWER.format("now"), f"g{number}") for number in range(2)])
+    longer = table([(LONG.format("fire and more"), ANSWER.format("now"), "g2")])
+    both = pa.concat_tables([rows, longer])
+    nobody = pa.array([], pa.string())
+    for keep, kept in (("first", LONG.format("fire")), ("longest", LONG.format("fire and more"))):
+        placed = place(both, [], nobody, shares=SHARES, seed=0, duplicates=DuplicateConfig(keep=keep))
+        assert placed.samples["input"].to_pylist() == [kept]
+        assert (placed.repeats, placed.twins) == (1, 1)
+
+
 def test_similar_inputs_stay_together() -> None:
     text = "the quick brown fox jumps over the lazy dog while the cat sleeps on the warm mat {}"
     there = existing([(text.format("today"), "x", "g1")], ["test"])
     rows = [(text.format("now"), "y", f"g{number}") for number in range(2, 6)]
     rows += [(f"{text.format('now')} {word}", "y", f"h{word}") for word in ("one", "two")]
     assert set(splits_of(added_to(there, rows, near=True)).values()) == {"test"}
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_no_added_input_is_similar_to_one_of_another_split(random: Random) -> None:
+    def some(number: int) -> Rows:
+        words = LONG.split()
+        texts = [random.choice((words[:12], words[8:])).copy() for _ in range(number)]
+        for text in texts:
+            text[random.randrange(len(text))] = random.choice("xyz")
+        return [(" ".join(text), random.choice("abc"), f"g{random.randrange(40)}") for text in texts]
+
+    before = added_to([], some(30), near=True).samples
+    after = added_to(before.to_batches(), some(30), near=True).samples
+    rows = pa.concat_tables([before, after])
+    found = [set(zip(words, words[1:], words[2:], strict=False)) for words in map(str.split, rows["input"].to_pylist())]
+    splits = rows["split"].to_pylist()
+    for one, other in combinations(range(len(rows)), 2):
+        if len(found[one] & found[other]) >= 0.9 * len(found[one] | found[other]):
+            assert splits[one] == splits[other]
 
 
 def test_untied_groups_are_shared_out_as_preparation_does() -> None:

@@ -1,12 +1,15 @@
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from filelock import Timeout
 
 from llmops.data import SAMPLE_SCHEMA, SPLITS, DatasetStore, DatasetVersion, SourceFile
+from llmops.data.samples import content_ids
+from llmops.data.versions import row_files, row_ranges
 from llmops.data.versions import store as module
 from llmops.data.versions.digest import version_digest
 from llmops.data.versions.manifest import EditRecord
@@ -66,6 +69,7 @@ def test_samples_keep_context_metadata_and_any_text(store: DatasetStore, samples
     columns = {"context": context, "metadata": metadata, "split": ["train"], "messages": ['{"messages":[]}']}
     columns["quality"] = pa.array([0.25], pa.float32())
     table = pa.table({**dict(zip(table.column_names, table.columns, strict=True)), **columns}, schema=SAMPLE_SCHEMA)
+    table = table.set_column(0, SAMPLE_SCHEMA.field("id"), content_ids(table.to_batches()[0]))
     assert store.read(store.publish("odd", table)).equals(table)
 
 
@@ -140,7 +144,7 @@ def test_batches_are_read_in_order_and_more_than_once(
     store: DatasetStore, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = store.publish("a", tables[0].to_batches(max_chunksize=7))
-    monkeypatch.setattr(module, "RANGE_ROWS", 16)
+    monkeypatch.setattr(row_ranges, "RANGE_ROWS", 16)
     monkeypatch.setattr(module, "BATCH_ROWS", 5)
     stored = store.batches(version)
     assert max(len(batch) for batch in stored) == 5
@@ -219,3 +223,80 @@ def test_files_removed_from_outside_are_noticed_before_a_version_is_recorded(
     with pytest.raises(InputError, match="were removed or changed from outside, so a was not published"):
         store.publish("a", tables[0])
     assert len(store.versions("a")) == 2
+
+
+def test_long_texts_are_written_and_read_a_few_at_a_time(
+    store: DatasetStore, samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = 20_000
+    for where, name in ((row_files, "BATCH_BYTES"), (row_files, "FILE_BYTES"), (row_ranges, "RANGE_BYTES")):
+        monkeypatch.setattr(where, name, limit)
+    table = samples([(f"{number} " + "x" * (5_000 if number % 3 else 10), "y") for number in range(60)])
+    table = table.set_column(7, SAMPLE_SCHEMA.field(7), pa.array(["test", "train"] * 30))
+    version = store.publish("long", table)
+    assert len(list(store.root.glob("long/samples/*/*.parquet"))) > 5
+    for _ in range(2):
+        read = list(store.batches(version))
+        assert max(batch.nbytes for batch in read) <= limit
+        assert pa.Table.from_batches(read).equals(table)
+        assert store.read(version, "test").equals(table.take(list(range(0, 60, 2))))
+        # Now as another writer leaves them: all rows in one file, by id.
+        DeltaTable(store.root / "long" / "samples").optimize.z_order(["id"])
+        assert len(DeltaTable(store.root / "long" / "samples").file_uris()) == 1
+
+
+@pytest.mark.parametrize("column", ["input", "expected", "context", "messages", "metadata"])
+def test_changed_content_under_the_same_ids_is_refused(store: DatasetStore, tables: Tables, column: str) -> None:
+    first = store.publish("a", tables[0])
+    place = SAMPLE_SCHEMA.get_field_index(column)
+    field = SAMPLE_SCHEMA.field(place)
+    values = tables[0][column].to_pylist()
+    values[17] = [("key", "new")] if column == "metadata" else "new"
+    changed = tables[0].set_column(place, field, pa.array(values, field.type))
+    with pytest.raises(InputError, match=f"the sample '{tables[0]['id'][17]}' does not have the id of its content"):
+        store.publish("a", changed.to_batches(max_chunksize=7))
+    assert store.versions("a") == [first]
+
+
+def test_a_failure_while_writing_leaves_no_files(
+    store: DatasetStore, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_files, "BATCH_BYTES", 1_000)
+    monkeypatch.setattr(row_files, "FILE_BYTES", 1_000)
+
+    class ReadableOnce:
+        readings = 0
+
+        def __iter__(self) -> Iterator[pa.RecordBatch]:
+            self.readings += 1
+            for number, batch in enumerate(tables[0].to_batches(max_chunksize=5)):
+                if self.readings == 2 and number == 5:
+                    raise OSError("the source is gone")
+                yield batch
+
+    with pytest.raises(OSError, match="the source is gone"):
+        store.publish("a", ReadableOnce())
+    assert list(store.root.rglob("*.parquet")) == []
+    assert store.publish("a", tables[0]).number == 1
+
+
+def test_other_engines_append_and_read_the_same_table(store: DatasetStore, tables: Tables) -> None:
+    version = store.publish("a", tables[0])
+    table = DeltaTable(store.root / "a" / "samples")
+    assert table.metadata().partition_columns == ["rows_digest"]
+    assert table.to_pyarrow_table().num_rows == 40
+    assert set(pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist()) == {40}
+    foreign = (
+        tables[1].append_column("position", pa.array(range(40))).append_column("rows_digest", pa.array(["f"] * 40))
+    )
+    write_deltalake(table, foreign.cast(row_files.ROWS_SCHEMA), mode="append")
+    assert store.read(version).equals(tables[0])
+
+
+def test_an_edit_that_publishes_nothing_leaves_no_dataset(store: DatasetStore, tables: Tables) -> None:
+    with pytest.raises(InputError, match="no sample"), store.editing("a"):
+        store.publish("a", tables[0].slice(0, 0))
+    assert [path for path in store.root.iterdir() if path.is_dir()] == []
+    assert store.names() == []
+    with store.editing("a"), pytest.raises(Timeout), store.editing("a").acquire(timeout=0):
+        pass
