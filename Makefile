@@ -2,8 +2,9 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
+SYSTEM := wordnet-base wordnet-sense-index
 
-.PHONY: install run test lint bench up clean
+.PHONY: install system run test lint bench up clean
 
 install: $(STAMP)
 
@@ -14,12 +15,19 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,dev]'
 	@touch $@
 
+# Debian's dictionaries, for the tests of synonyms; where they cannot be installed, those tests skip with the reason.
+system:
+	@dpkg -s $(SYSTEM) >/dev/null 2>&1 \
+		|| { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+			&& { timeout 120 apt-get install -qq -y $(SYSTEM) || { timeout 120 apt-get update -qq && timeout 120 apt-get install -qq -y $(SYSTEM); }; } >/dev/null 2>&1; } \
+		|| echo "Not installed: $(SYSTEM). As root: apt-get install $(SYSTEM)"
+
 # The main job on the sample data: no key, no server needed.
 run: install
 	@$(BIN)/llmops run lifecycle --config configs/lifecycle.yaml
 
 # Servers one after the other; what starts none on two cores at once.
-test: install
+test: install system
 	$(BIN)/python -m pytest -m "not service" -n 2 --dist loadfile
 	$(BIN)/python -m pytest -m service
 

@@ -17,6 +17,7 @@ from prefect.client.orchestration import get_client
 from rich.console import Console
 
 from llmops.data.findings import Finding
+from llmops.data.preparation.dropped_rows import DROPPED_SCHEMA
 from llmops.data.preparation.report import (
     PreparationReport,
     RuleSummary,
@@ -53,19 +54,6 @@ LONG = RuleSummary(
     advice="look at it",
     examples=[Finding(severity="warning", rule="length-outlier", file="a.jsonl", line=3, message="900 words")],
 )
-DROPPED_COLUMNS = pa.schema(
-    [
-        ("reason", pa.string()),
-        ("file", pa.string()),
-        ("line", pa.int64()),
-        ("id", pa.string()),
-        ("input", pa.string()),
-        ("kept_file", pa.string()),
-        ("kept_line", pa.int64()),
-        ("kept_id", pa.string()),
-        ("similarity", pa.float32()),
-    ]
-)
 DROPPED = pa.table(
     [
         ["faulty", *["exact repeat"] * 60],
@@ -78,7 +66,7 @@ DROPPED = pa.table(
         [None, *["k"] * 60],
         [None, *[0.875] * 60],
     ],
-    schema=DROPPED_COLUMNS,
+    schema=DROPPED_SCHEMA,
 )
 FINDINGS = pa.table(
     {
