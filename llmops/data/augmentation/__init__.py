@@ -15,7 +15,7 @@
 ====================  ======================================================================
 """
 
-from llmops.data.augmentation.augment import Augmented, Augmenter, augment
+from llmops.data.augmentation.augment import Augmented, Augmenter
 from llmops.data.augmentation.config import (
     AugmentationConfig,
     BackTranslationConfig,
@@ -34,5 +34,4 @@ __all__ = [
     "InsertionConfig",
     "ParaphraseConfig",
     "SynonymConfig",
-    "augment",
 ]

@@ -116,20 +116,6 @@ class Augmenter:
         return found
 
 
-def augment(
-    table: pa.Table,
-    config: AugmentationConfig,
-    generators: Mapping[str, TextGenerator] | None = None,
-    known_inputs: KnownInputs = frozenset(),
-) -> Augmented:
-    """Augment one table; for many batches make one `Augmenter`, which loads dictionaries and models once.
-
-    Raises:
-        InputError: as `Augmenter`.
-    """
-    return Augmenter(config, generators).augment(table, known_inputs)
-
-
 def _methods(
     config: AugmentationConfig, generators: Mapping[str, TextGenerator]
 ) -> dict[str, tuple[MethodConfig, Method]]:

@@ -15,7 +15,6 @@ from llmops.data.augmentation import (
     InsertionConfig,
     ParaphraseConfig,
     SynonymConfig,
-    augment,
 )
 from llmops.data.augmentation.protected_text import numbers, placeholders
 from llmops.data.samples import SAMPLE_SCHEMA, normalised, sample_table
@@ -56,7 +55,7 @@ def test_a_new_sample_is_its_source_but_for_the_input(thesaurus: Path) -> None:
     table = _samples([("a quick card", "fast"), ("a big card", "card")])
     config = AugmentationConfig(synonyms=SynonymConfig(share=1, thesaurus=thesaurus, words=0.1))
     table = table.append_column("line", pa.array([1, 2]))
-    result = augment(table, config)
+    result = Augmenter(config).augment(table)
     assert result.table.schema.equals(SAMPLE_SCHEMA)
     assert (result.made, result.rejected) == ({"synonyms": 2}, {})
     [first, second], [_, source] = result.table.to_pylist(), table.to_pylist()
@@ -107,7 +106,7 @@ def test_same_result_in_any_batches_and_order(
 def test_what_every_new_sample_keeps(config: AugmentationConfig, rows: list[tuple[str, str]]) -> None:
     table = _samples(rows)
     known = set(normalised(table["input"]).to_pylist())
-    result = augment(table, config, known_inputs=known)
+    result = Augmenter(config).augment(table, known)
     sources = {row["id"]: row for row in table.to_pylist()}
     for row in result.table.to_pylist():
         source = sources[dict(row["metadata"])["augmented_from"]]
@@ -127,14 +126,14 @@ def test_known_inputs_are_rejected(thesaurus: Path) -> None:
         return np.array([text == "I purchased 5" for text in texts.to_pylist()])
 
     for answer in (known, {"I purchased 5"}):
-        result = augment(table, config, known_inputs=answer)
+        result = Augmenter(config).augment(table, answer)
         assert result.table["input"].to_pylist() == ["I purchased it"]
         assert result.rejected == {"already in the dataset": 1}
 
 
 def test_equal_copies_of_one_sample_count_once(thesaurus: Path) -> None:
     config = AugmentationConfig(synonyms=SynonymConfig(share=1, copies=3, thesaurus=thesaurus))
-    result = augment(_samples([("I bought it", "x"), ("nothing", "y")]), config)
+    result = Augmenter(config).augment(_samples([("I bought it", "x"), ("nothing", "y")]))
     assert (result.made, result.rejected) == ({"synonyms": 1}, {"nothing to change": 3, "repeat": 2})
 
 
@@ -142,18 +141,18 @@ def test_what_is_left_alone(thesaurus: Path, config: AugmentationConfig) -> None
     rows = [("I bought it", str(number)) for number in range(4)]
     table = _samples(rows).set_column(7, SAMPLE_SCHEMA.field("split"), pa.array(["train", "test", "validation", None]))
     everything = AugmentationConfig(synonyms=SynonymConfig(share=1, thesaurus=thesaurus))
-    first = augment(table, everything)
+    first = Augmenter(everything).augment(table)
     assert first.table["expected"].to_pylist() == ["0", "3"]
-    again = augment(first.table, everything)
+    again = Augmenter(everything).augment(first.table)
     assert (again.made, again.rejected) == ({}, {"augmented before": 2})
     conversations = table.set_column(4, SAMPLE_SCHEMA.field("messages"), pa.array(['{"messages":[]}'] * 4))
-    talked = augment(conversations, everything)
+    talked = Augmenter(everything).augment(conversations)
     assert (talked.made, talked.rejected) == ({}, {"conversation": 2})
 
 
 def test_off_and_empty(config: AugmentationConfig) -> None:
     for table, chosen in ((_samples([("I bought it", "x")]), AugmentationConfig()), (_samples([]), config)):
-        result = augment(table, chosen)
+        result = Augmenter(chosen).augment(table)
         assert result.table.schema.equals(SAMPLE_SCHEMA) and len(result.table) == 0
         assert (result.made, result.rejected) == ({}, {})
 
@@ -163,7 +162,9 @@ def test_share_and_seed(thesaurus: Path) -> None:
 
     def chosen(share: float, seed: int) -> set[str]:
         synonyms = SynonymConfig(share=share, thesaurus=thesaurus)
-        return set(augment(table, AugmentationConfig(synonyms=synonyms, seed=seed)).table["input"].to_pylist())
+        return set(
+            Augmenter(AugmentationConfig(synonyms=synonyms, seed=seed)).augment(table).table["input"].to_pylist()
+        )
 
     # Binomial(2000, 0.3): five standard deviations are 102.
     assert abs(len(chosen(0.3, 0)) - 600) < 102
@@ -179,8 +180,8 @@ def test_paraphrase_by_a_given_model(samples: Callable[..., pa.Table]) -> None:
 
     config = AugmentationConfig(paraphrase=ParaphraseConfig(share=1, model="local/x", prompts=("{text}",)))
     table = samples([("What is 1?", "a"), ("What is 2?", "b")])
-    result = augment(table, config, {"local/x": Shouting()})
+    result = Augmenter(config, {"local/x": Shouting()}).augment(table)
     assert result.table["input"].to_pylist() == ["What is 1 and more?"]
     assert (result.made, result.rejected) == ({"paraphrase": 1}, {"numbers changed": 1})
     with pytest.raises(InputError, match=r"'local/x', which was not given \(given: other\)"):
-        augment(table, config, {"other": Shouting()})
+        Augmenter(config, {"other": Shouting()}).augment(table)

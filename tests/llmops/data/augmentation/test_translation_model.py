@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from llmops.data.augmentation import AugmentationConfig, BackTranslationConfig, FilterConfig, augment
+from llmops.data.augmentation import AugmentationConfig, Augmenter, BackTranslationConfig, FilterConfig
 from llmops.data.augmentation.translation_model import TranslationModel
 from llmops.data.samples import sample_table
 from llmops.errors import InputError
@@ -65,7 +65,7 @@ def test_there_and_back_through_two_folders(folder: Path) -> None:
     table = sample_table(input=texts, expected=pa.chunked_array([["a", "b", "c"]]))
     translation = BackTranslationConfig(share=1, there=folder, back=folder, max_new_tokens=6)
     loose = FilterConfig(similarity=(0, 1), length_ratio=(0, 100))
-    result = augment(table, AugmentationConfig(back_translation=translation, filters=loose))
+    result = Augmenter(AugmentationConfig(back_translation=translation, filters=loose)).augment(table)
     model = TranslationModel.load(folder)
     expected = model.generate(model.generate(texts.to_pylist(), max_new_tokens=6), max_new_tokens=6)
     assert sum(result.made.values()) + sum(result.rejected.values()) == 3
