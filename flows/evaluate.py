@@ -5,7 +5,7 @@ from prefect import flow
 from llmops.evaluation import GateConfig
 from llmops.evaluation.config import EvaluationConfig
 from tasks.base_models import model_label, require_room_for_answers
-from tasks.datasets import dataset_store, held_out_inputs, training_pairs
+from tasks.datasets import dataset_store, questions_of, training_pairs
 from tasks.evaluation import (
     assess,
     assess_copying,
@@ -36,21 +36,21 @@ def evaluate(
         gate: primary metric, margins and error level.
     """
     version = dataset_store().resolve(dataset)
-    held = held_out_inputs(version, evaluation.split)
+    questions = questions_of(version, evaluation.split)
     require_room_for_answers([model, *(baseline or [])], evaluation)
     with tracked_run("evaluate", experiment=version.name, tags={"model": model}) as run:
         settings = {**evaluation.model_dump(), "gate": gate.model_dump()}
         log_params(run.run_id, {"model": model, "baseline": baseline, **settings})
         log_dataset(run.run_id, version, "evaluation")
-        candidate = assess(model, held, evaluation)
-        record_evaluation(run.run_id, candidate, held)
+        candidate = assess(model, questions, evaluation)
+        record_evaluation(run.run_id, candidate, questions)
         others = []
         for spec in baseline or []:
             with tracked_run(f"baseline {model_label(spec)}", experiment=version.name, tags={"model": spec}) as child:
                 log_dataset(child.run_id, version, "evaluation")
-                others.append(assess(spec, held, evaluation))
-                record_evaluation(child.run_id, others[-1], held)
-        copied = assess_copying(training_pairs(version).train, held, evaluation)
+                others.append(assess(spec, questions, evaluation))
+                record_evaluation(child.run_id, others[-1], questions)
+        copied = assess_copying(training_pairs(version).train, questions, evaluation)
         result = EvaluationResult(
             dataset=version.uri,
             split=evaluation.split,
@@ -67,7 +67,7 @@ def evaluate(
                 for other in others
             ],
             nearest_neighbour=copied.figures,
-            examples=pick_examples(held, candidate, others[0] if others else None),
+            examples=pick_examples(questions, candidate, others[0] if others else None),
         )
         if result.verdict:
             set_tags(run.run_id, {"verdict": result.verdict})

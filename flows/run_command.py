@@ -67,35 +67,55 @@ def run_command(arguments: Sequence[str], package: str = "flows") -> int:
     """
     name, *options = arguments
     terminal = Terminal(json="--json" in options, verbose="--verbose" in options)
-    signal.signal(signal.SIGTERM, _terminate)
+    stopped = _Stopped()
     # A shell starts background jobs with SIGINT ignored; whoever sends one means it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, stopped.by)
     try:
         flow_file = find_flow(find_flows(package), name)
         if "--help" in options:
             return _print_help(flow_file)
-        return _run(flow_file, options, package, terminal)
-    except LlmopsError as error:
-        terminal.error(str(error))
-        return error.exit_status
-    except click.UsageError as error:
-        terminal.error(f"{error.format_message()} (llmops run {name} --help lists the options)")
-        return InputError.exit_status
-    except KeyboardInterrupt:
-        terminal.say("Interrupted.")
-        return INTERRUPTED
-    except SystemExit as error:
-        if error.code == TERMINATED:
-            terminal.say("Terminated.")
-        return error.code if isinstance(error.code, int) else UNEXPECTED
+        return _run(flow_file, options, package, terminal, stopped)
     except BaseException as error:  # noqa: BLE001  whatever it is, a person gets one line and a script a status
-        return _report_unexpected(error, terminal)
+        return _report(error, stopped.status, name, terminal)
     finally:
         # Nothing is left to interrupt: Python's own end takes a second and must not change the status.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _run(flow_file: FlowFile, options: list[str], package: str, terminal: Terminal) -> int:
+class _Stopped:
+    """The signal that asked the command to end, if any.
+
+    It is remembered, because what it interrupts may turn the exception into one of its own.
+    """
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+
+    def by(self, number: int, _frame: FrameType | None) -> None:
+        self.status = TERMINATED if number == signal.SIGTERM else INTERRUPTED
+        if number == signal.SIGTERM:
+            sys.exit(TERMINATED)
+        raise KeyboardInterrupt
+
+
+def _report(error: BaseException, stopped: int | None, name: str, terminal: Terminal) -> int:
+    """Say in one line how a command ended that did not end well, and return its exit status."""
+    if stopped is not None:
+        terminal.say("Terminated." if stopped == TERMINATED else "Interrupted.")
+        return stopped
+    if isinstance(error, LlmopsError):
+        terminal.error(str(error))
+        return error.exit_status
+    if isinstance(error, click.UsageError):
+        terminal.error(f"{error.format_message()} (llmops run {name} --help lists the options)")
+        return InputError.exit_status
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else UNEXPECTED
+    return _report_unexpected(error, terminal)
+
+
+def _run(flow_file: FlowFile, options: list[str], package: str, terminal: Terminal, stopped: _Stopped) -> int:
     home = settings().require_home()
     terminal.quiet_the_libraries(log_file(home, flow_file.name))
     show_stages(TerminalStages(terminal.err))
@@ -116,7 +136,7 @@ def _run(flow_file: FlowFile, options: list[str], package: str, terminal: Termin
         until_ready.close()
         if server is not None:
             at_the_end.enter_context(_without_heartbeats())
-        outcome = _call(flow, arguments, at_the_end)
+        outcome = _call(flow, arguments, at_the_end, stopped)
     return _show(outcome, terminal)
 
 
@@ -182,7 +202,7 @@ class _Outcome:
         self.timing = {"setup_s": round(setup_s, 3), "run_s": round(run_s, 3)}
 
 
-def _call(flow: Any, arguments: Mapping[str, Any], at_the_end: ExitStack) -> _Outcome:
+def _call(flow: Any, arguments: Mapping[str, Any], at_the_end: ExitStack, stopped: _Stopped) -> _Outcome:
     from prefect import tags
 
     began: list[float] = []
@@ -192,8 +212,7 @@ def _call(flow: Any, arguments: Mapping[str, Any], at_the_end: ExitStack) -> _Ou
         note_flow_run(flow_run.id)
 
     watched = flow.with_options(on_running=[on_running, *flow.on_running_hooks])
-    at_the_end.push(_note_interruption)
-    at_the_end.push(_flush)
+    at_the_end.callback(_flush, stopped)
     called = time.time()
     with tags(flow_run_tag()):
         result = watched(**arguments)
@@ -207,23 +226,16 @@ async def _awaited(result: Any) -> Any:
     return await result
 
 
-def _is_interruption(kind: type[BaseException] | None) -> bool:
-    return kind is not None and not issubclass(kind, Exception)
-
-
-def _note_interruption(kind: type[BaseException] | None, *_: object) -> None:
-    if _is_interruption(kind):
-        note_interruption()
-
-
-def _flush(kind: type[BaseException] | None, *_: object) -> None:
+def _flush(stopped: _Stopped) -> None:
     """Have everything written that is on its way to Prefect's server: progress, logs, events, task runs."""
     flush_progress_artifacts()
     if flow_runs := own_flow_runs():
         from flows.prefect_records import wait_for_records
 
         # A task run that was just being created never ends by itself.
-        wait_for_records(flow_runs, INTERRUPTED_FLUSH_SECONDS if _is_interruption(kind) else FLUSH_SECONDS)
+        wait_for_records(flow_runs, INTERRUPTED_FLUSH_SECONDS if stopped.status is not None else FLUSH_SECONDS)
+    if stopped.status is not None:
+        note_interruption()
 
 
 def _show(outcome: _Outcome, terminal: Terminal) -> int:
@@ -265,7 +277,3 @@ def _is_lost_connection(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    sys.exit(TERMINATED)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from llmops.data import DatasetStore, DatasetVersion
 from llmops.errors import InputError
-from llmops.evaluation.held_out import HeldOut, held_out
+from llmops.evaluation.questions import Questions, distinct_questions
 from llmops.settings import settings
 
 
@@ -36,13 +36,13 @@ def training_pairs(version: DatasetVersion) -> TrainingPairs:
     return TrainingPairs(splits["train"], splits["validation"])
 
 
-def held_out_inputs(version: DatasetVersion, split: str) -> HeldOut:
-    """The distinct inputs of a split with all their references.
+def questions_of(version: DatasetVersion, split: str) -> Questions:
+    """The distinct questions of a split with all their references.
 
     Raises:
         InputError: the split is empty.
     """
-    held = held_out(dataset_store().read(version, split=split))
-    if not held.inputs:
+    questions = distinct_questions(dataset_store().read(version, split=split))
+    if not len(questions):
         raise InputError(f"{version.uri} has no samples in its {split} split")
-    return held
+    return questions

@@ -17,30 +17,30 @@ from llmops.data.samples import SAMPLE_SCHEMA, sample_table
 from llmops.data.versions.manifest import DatasetVersion
 from llmops.digests import file_digest
 from llmops.errors import InputError
-from llmops.evaluation.held_out import HeldOut
-from llmops.evaluation.measurement import find_metric
+from llmops.evaluation.metrics.measurement import find_metric
+from llmops.evaluation.questions import Questions
 from tasks.datasets import dataset_store
 
 SAMPLES_FILE = "samples.parquet"
 
 
-def log_samples(run_id: str, held: HeldOut, outputs: Sequence[str], scores: Mapping[str, np.ndarray]) -> None:
+def log_samples(run_id: str, questions: Questions, outputs: Sequence[str], scores: Mapping[str, np.ndarray]) -> None:
     """Leave ``samples.parquet`` beside a run: input, references, output, group, sample ids, and one column a metric.
 
     References and sample ids are lists of one length; the ids are those of the dataset version that the run logged.
 
     Args:
         run_id: the run.
-        held: the n questions.
+        questions: the n questions.
         outputs: n answers.
         scores: each metric on each question by itself, (n,).
     """
     columns = {
-        "input": pa.array(held.inputs, pa.string()),
-        "references": pa.array(held.references, pa.list_(pa.string())),
+        "input": questions.table["input"],
+        "references": questions.table["references"],
         "output": pa.array(outputs, pa.string()),
-        "group": pa.array(held.groups, pa.string()),
-        "sample_ids": pa.array(held.ids, pa.list_(pa.string())),
+        "group": questions.table["group"],
+        "sample_ids": questions.table["sample_ids"],
         **{name: pa.array(values, pa.float64()) for name, values in scores.items()},
     }
     with tempfile.TemporaryDirectory() as folder:

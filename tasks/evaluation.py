@@ -23,7 +23,7 @@ from llmops.evaluation import (
     measure,
 )
 from llmops.evaluation.config import EvaluationConfig
-from llmops.evaluation.held_out import HeldOut
+from llmops.evaluation.questions import Questions
 from llmops.llm import LocalModel
 from tasks.base_models import find_model, model_label
 from tasks.evaluated_samples import log_samples
@@ -52,36 +52,41 @@ class Assessed:
     task_run_name=lambda: f"assess {model_label(task_run.get_parameters()['spec'])}",
     cache_policy=NO_CACHE,
 )
-def assess(spec: str, held: HeldOut, config: EvaluationConfig) -> Assessed:
+def assess(spec: str, questions: Questions, config: EvaluationConfig) -> Assessed:
     """Generate an answer to every input and score every reference with one model, and measure both."""
     started = time.monotonic()
     label = model_label(spec)
-    total = len(held.inputs)
+    total = len(questions.inputs)
     with stage(f"Evaluate {label}") as line:
         model = LocalModel.load(find_model(spec).path)
         outputs = model.generate(
-            held.inputs,
+            questions.inputs,
             max_new_tokens=config.max_new_tokens,
             batch_size=config.batch_size,
             num_beams=config.num_beams,
             on_batch=lambda done, of: line.update(done, of, "inputs answered"),
         )
         line.update(total, total, "scoring the references")
-        scores = model.score(held.pairs, batch_size=config.batch_size)
-        measured = measure(outputs, held.references, scores, held.groups)
+        scores = model.score(_pairs(questions), batch_size=config.batch_size)
+        measured = measure(outputs, questions.references, scores, questions.groups)
         figures = estimates(measured, seed=config.seed)
         line.finish(f"{total:,} inputs answered, {len(scores):,} references scored")
     vocabulary = content_digest(model.tokenizer.get_vocab())
     return Assessed(label, outputs, measured, figures, vocabulary, time.monotonic() - started)
 
 
+def _pairs(questions: Questions) -> list[tuple[str, str]]:
+    asked = zip(questions.inputs, questions.references, strict=True)
+    return [(text, right) for text, rights in asked for right in rights]
+
+
 @task(name="copy the nearest training answer", cache_policy=NO_CACHE)
-def assess_copying(training: Sequence[tuple[str, str]], held: HeldOut, config: EvaluationConfig) -> Assessed:
+def assess_copying(training: Sequence[tuple[str, str]], questions: Questions, config: EvaluationConfig) -> Assessed:
     """The baseline that needs no model: the completion of the most similar training prompt."""
     started = time.monotonic()
     inputs, expected = zip(*training, strict=True)
-    outputs = copy_nearest(inputs, expected, held.inputs)
-    measured = measure(outputs, held.references, None, held.groups)
+    outputs = copy_nearest(inputs, expected, questions.inputs)
+    measured = measure(outputs, questions.references, None, questions.groups)
     figures = estimates(measured, seed=config.seed)
     return Assessed("nearest training prompt", outputs, measured, figures, None, time.monotonic() - started)
 
@@ -106,22 +111,22 @@ def compare_models(candidate: Assessed, baseline: Assessed, gate: GateConfig, se
 
 
 @task(name="record evaluation", cache_policy=NO_CACHE)
-def record_evaluation(run_id: str, assessed: Assessed, held: HeldOut) -> None:
+def record_evaluation(run_id: str, assessed: Assessed, questions: Questions) -> None:
     """Figures with their intervals, and tables of every input, answer and reference, into an MLflow run."""
     log_figures(run_id, assessed.figures)
-    log_metrics(run_id, {"inputs": len(held.inputs), "seconds": assessed.seconds})
+    log_metrics(run_id, {"inputs": len(questions.inputs), "seconds": assessed.seconds})
     table = pd.DataFrame(
         {
-            "input": held.inputs,
+            "input": questions.inputs,
             "output": assessed.outputs,
-            "references": ["\n".join(references) for references in held.references],
+            "references": ["\n".join(references) for references in questions.references],
             "exact_match": assessed.measured["exact_match"].rows[:, 0],
-            "group": held.groups,
+            "group": questions.groups,
         }
     )
     MlflowClient().log_table(run_id, table, "predictions.json")
     scores = {name: measured.per_sample() for name, measured in assessed.measured.items()}
-    log_samples(run_id, held, assessed.outputs, scores)
+    log_samples(run_id, questions, assessed.outputs, scores)
 
 
 def log_figures(run_id: str, figures: dict[str, Estimate]) -> None:
@@ -132,13 +137,13 @@ def log_figures(run_id: str, figures: dict[str, Estimate]) -> None:
     log_metrics(run_id, flat)
 
 
-def pick_examples(held: HeldOut, candidate: Assessed, before: Assessed | None, number: int = 5) -> list[Example]:
+def pick_examples(questions: Questions, candidate: Assessed, before: Assessed | None, number: int = 5) -> list[Example]:
     """Held-out inputs evenly spread over the split, with what each model answered."""
-    places = range(0, len(held.inputs), max(1, len(held.inputs) // number))
+    places = range(0, len(questions.inputs), max(1, len(questions.inputs) // number))
     return [
         Example(
-            input=held.inputs[place],
-            expected=held.references[place][0],
+            input=questions.inputs[place],
+            expected=questions.references[place][0],
             baseline=before.outputs[place] if before else None,
             output=candidate.outputs[place],
         )

@@ -13,7 +13,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from llmops.evaluation import Estimate
-from llmops.evaluation.measurement import find_metric
+from llmops.evaluation.metrics.measurement import find_metric
 from llmops.settings import settings
 from tasks.results import EvaluationResult, label_of, with_interval
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from llmops.data import DatasetVersion, PreparationReport
 from llmops.evaluation import Comparison, Estimate
-from llmops.evaluation.measurement import find_metric
+from llmops.evaluation.metrics.measurement import find_metric
 from tasks.dataset_summary import next_commands, report_summary
 from tasks.promotion import Promotion, Rollback
 

@@ -3,10 +3,18 @@
 import json
 import os
 import shutil
+import socket
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 # Before anything imports tasks or flows, whose import fixes where Prefect keeps its files.
@@ -124,3 +132,54 @@ def put_toy_tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], N
         shutil.copytree(toy, home / "models" / f"tiny-{tiny_digest(TinyRecipe())[:16]}")
 
     return put
+
+
+@dataclass(frozen=True)
+class ChatEndpoint:
+    """A running `benchmarks.chat_endpoint`."""
+
+    url: str
+
+    @property
+    def base_url(self) -> str:
+        """What an OpenAI client is pointed at."""
+        return f"{self.url}/v1"
+
+    def seen(self) -> dict[str, Any]:
+        """What it was asked: total, most_in_flight, asked, bodies."""
+        answer: dict[str, Any] = httpx.get(f"{self.url}/requests").json()
+        return answer
+
+    def answer(self, answers: Mapping[str, str]) -> None:
+        """What it shall answer to which last user message."""
+        httpx.post(f"{self.url}/answers", json=dict(answers), timeout=30)
+
+    def fail(self, *faults: Mapping[str, Any]) -> None:
+        """How it shall fail next, see `benchmarks.chat_endpoint`."""
+        httpx.post(f"{self.url}/faults", json=list(faults))
+
+
+@pytest.fixture
+def chat_endpoint() -> Iterator[Callable[..., ChatEndpoint]]:
+    """Starts an OpenAI-compatible endpoint in a process of its own: ``chat_endpoint(delay=0.01)``."""
+    with ExitStack() as at_the_end:
+
+        def start(delay: float = 0.0) -> ChatEndpoint:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            command = [sys.executable, "-m", "benchmarks.chat_endpoint", "--port", str(port), "--delay", str(delay)]
+            process = subprocess.Popen([*command, "--keep-bodies"], cwd=Path(__file__).parents[1])
+            at_the_end.callback(process.wait)
+            at_the_end.callback(process.kill)
+            endpoint = ChatEndpoint(f"http://127.0.0.1:{port}")
+            until = time.monotonic() + 30
+            while True:
+                try:
+                    httpx.get(f"{endpoint.url}/requests")
+                    return endpoint
+                except httpx.TransportError:
+                    assert time.monotonic() < until, "the endpoint did not start"
+                    time.sleep(0.05)
+
+        yield start

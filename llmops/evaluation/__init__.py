@@ -1,18 +1,14 @@
 """Measure a model's answers, say how sure the figures are, compare two models, and gate one.
 
-==========================  ====================================================================
-``metrics``                 what a metric is: statistics for each sample, a score from their sum
-``text_metrics``            exact match, BLEU, chrF, ROUGE against one or more references
-``token_metrics``           loss, perplexity, token accuracy under teacher forcing
-``held_out``                the inputs to ask, each with all its right answers
-``measurement``             `measure`: answers in, metrics out; the table of known metrics
-``bootstrap``               the cluster bootstrap
-``bounded_scores``          intervals that stay honest at 0 and 100 %, alone and paired
-``intervals``               a value with its interval; differences of two models
-``gates``                   better, not worse, worse or inconclusive, over several metrics
-``wording``                 the same in words
-``nearest_neighbour``       the baseline that copies the nearest training completion
-==========================  ====================================================================
+=====================  ====================================================================
+``questions``          what is asked, each question with all its right answers
+``answers``            what models answered: never asked twice, never lost
+``metrics``            what is measured of an answer
+``judges``             what other models think of an answer
+``statistics``         how sure a figure is
+``comparison``         two models on the same questions: verdicts, gates, slices, regressions
+``nearest_neighbour``  the baseline that copies the nearest training completion
+=====================  ====================================================================
 
 >>> references = [["yes"]] * 40
 >>> candidate = measure(["yes"] * 38 + ["no"] * 2, references, names=["exact_match"])
@@ -24,12 +20,12 @@
 'better'
 """
 
-from llmops.evaluation.gates import Comparison, GateConfig, MetricVerdict, Verdict, compare
-from llmops.evaluation.intervals import Estimate, differences, estimate, estimates
-from llmops.evaluation.measurement import METRICS, measure
-from llmops.evaluation.metrics import Measured, Metric
+from llmops.evaluation.comparison.gates import Comparison, GateConfig, MetricVerdict, Verdict, compare
+from llmops.evaluation.comparison.wording import say_value
+from llmops.evaluation.metrics.measurement import METRICS, measure
+from llmops.evaluation.metrics.metric import Measured, Metric
 from llmops.evaluation.nearest_neighbour import copy_nearest
-from llmops.evaluation.wording import say_value
+from llmops.evaluation.statistics.intervals import Estimate, differences, estimate, estimates
 
 __all__ = [
     "METRICS",

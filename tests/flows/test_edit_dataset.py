@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from llmops.data import ColumnMapping, DatasetStore
 from llmops.data.samples import SAMPLE_SCHEMA, sample_table
 from llmops.errors import InputError
-from llmops.evaluation.held_out import held_out
+from llmops.evaluation.questions import distinct_questions
 from tasks.evaluated_samples import log_samples
 from tasks.tracking import log_dataset, tracked_run
 
@@ -118,10 +118,10 @@ def test_failures_become_a_regression_set_in_one_command(edit: Edit, store: Data
     }
     columns = {name: pa.chunked_array([pa.array(values, pa.string())]) for name, values in texts.items()}
     evaluated = store.publish("support", into(sample_table(**columns), ["test"] * 4))
-    held = held_out(store.read(evaluated))
+    questions = distinct_questions(store.read(evaluated))
     with tracked_run("evaluate", experiment="support") as run:
         log_dataset(run.run_id, evaluated, "evaluation")
-        log_samples(run.run_id, held, ["r1", "r4", "r4"], {"exact_match": np.array([1.0, 0.0, 1.0])})
+        log_samples(run.run_id, questions, ["r1", "r4", "r4"], {"exact_match": np.array([1.0, 0.0, 1.0])})
     result = edit("regressions", add_failures=run.run_id, kind="regression")
     version = store.resolve("regressions")
     assert (version.kind, version.parent, version.counts) == (

@@ -14,7 +14,7 @@ from llmops.data.conversations import from_messages
 from llmops.data.samples import SAMPLE_SCHEMA, sample_table
 from llmops.errors import InputError
 from llmops.evaluation import estimates, measure
-from llmops.evaluation.held_out import held_out
+from llmops.evaluation.questions import distinct_questions
 from tasks.evaluated_samples import failed_samples
 from tasks.evaluation import Assessed, record_evaluation
 from tasks.tracking import log_dataset, tracked_run
@@ -54,13 +54,13 @@ def version(home: Path) -> DatasetVersion:
 @pytest.fixture
 def run_id(version: DatasetVersion) -> str:
     """An evaluation of a model that gives one answer to a question, whatever its context: wrong in most."""
-    held = held_out(table(ROWS))
-    outputs = [ANSWERS[text] for text in held.inputs]
-    measured = measure(outputs, held.references, None, held.groups)
+    questions = distinct_questions(table(ROWS))
+    outputs = [ANSWERS[text] for text in questions.inputs]
+    measured = measure(outputs, questions.references, None, questions.groups)
     assessed = Assessed("model", outputs, measured, estimates(measured, seed=0), None, 1.0)
     with tracked_run("evaluate", experiment="support") as run:
         log_dataset(run.run_id, version, "evaluation")
-        record_evaluation.fn(run.run_id, assessed, held)
+        record_evaluation.fn(run.run_id, assessed, questions)
     return run.run_id
 
 

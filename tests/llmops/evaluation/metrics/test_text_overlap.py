@@ -8,7 +8,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU, CHRF
 
 from llmops.evaluation import measure
-from llmops.evaluation.text_metrics import bleu, chrf
+from llmops.evaluation.metrics.text_overlap import bleu, chrf
 
 WORDS = st.sampled_from(["the", "cat", "dog", "sat", "on", "a", "mat.", "Ürban,", "42", "$5.00", "don't", "x"])
 TEXT = st.lists(WORDS, max_size=9).map(" ".join)

@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from llmops.errors import InputError
-from llmops.evaluation.bootstrap import SEED, resampled_totals, stretched_percentiles
-from llmops.evaluation.bounded_scores import bounded_score, paired_limits
-from llmops.evaluation.metrics import FloatArray, Measured
+from llmops.evaluation.metrics.metric import FloatArray, Measured
+from llmops.evaluation.statistics.bootstrap import SEED, resampled_totals, stretched_percentiles
+from llmops.evaluation.statistics.bounded_scores import bounded_score, paired_limits
 
 Limits = Callable[[float], tuple[float, float]]
 """alpha -> limits of the two-sided interval at level 1 - alpha"""
@@ -135,7 +135,7 @@ def _replicates(measured: list[Measured], seed: int) -> list[FloatArray]:
 
 
 def _check_same_samples(name: str, one: Measured, two: Measured) -> None:
-    if one.n != two.n or one.samples != two.samples or not np.array_equal(one.groups, two.groups):
+    if one.n != two.n or not np.array_equal(one.ids, two.ids) or not np.array_equal(one.groups, two.groups):
         raise InputError(
             f"{name}: candidate and baseline were measured on different samples ({one.n} and {two.n}); "
             "evaluate both on the same test split, in the same order"

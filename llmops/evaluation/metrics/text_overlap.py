@@ -13,7 +13,7 @@ import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.metrics.base import Metric as SacreMetric
 
-from llmops.evaluation.metrics import Answers, FloatArray, Metric, ratio
+from llmops.evaluation.metrics.metric import Answers, FloatArray, Metric, ratio
 
 BLEU_ORDER = 4
 CHRF_ORDER = 6

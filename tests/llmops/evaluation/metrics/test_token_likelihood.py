@@ -46,7 +46,7 @@ def test_without_token_scores_only_text_is_measured() -> None:
         (["a", "c"], REFERENCES, SCORES[:2], None, "2 token scores for 3 references"),
         (["a", "c"], REFERENCES, None, ["g"], "1 groups for 2 test inputs"),
         (["a", "c"], REFERENCES, [*SCORES[:2], Scored(0.0, 0, 0)], None, "test input 1 has no token"),
-        (["a", "c"], REFERENCES, [*SCORES[:2], Scored(float("nan"), 2, 0)], None, "loss: sample 1"),
+        (["a", "c"], REFERENCES, [*SCORES[:2], Scored(float("nan"), 2, 0)], None, "loss: question 1"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named(outputs, references, scores, groups, message) -> None:  # type: ignore[no-untyped-def]

@@ -27,11 +27,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from scipy.special import ndtri
 
 from llmops.errors import InputError
-from llmops.evaluation.bootstrap import SEED
-from llmops.evaluation.intervals import Difference, Estimate, Limits, differences
-from llmops.evaluation.measurement import METRICS, find_metric
-from llmops.evaluation.metrics import Measured
-from llmops.evaluation.wording import say_difference
+from llmops.evaluation.comparison.wording import say_difference
+from llmops.evaluation.metrics.measurement import METRICS, find_metric
+from llmops.evaluation.metrics.metric import Measured
+from llmops.evaluation.statistics.bootstrap import SEED
+from llmops.evaluation.statistics.intervals import Difference, Estimate, Limits, differences
 
 Verdict = Literal["better", "not worse", "worse", "inconclusive"]
 POWER = 0.8  # of the study that `samples_needed` plans

@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
 from llmops.evaluation import METRICS, Measured
-from llmops.evaluation.bounded_scores import bounded_score, paired_limits, wilson
+from llmops.evaluation.statistics.bounded_scores import bounded_score, paired_limits, wilson
 
 
 def shares(right: np.ndarray, groups: np.ndarray | None = None) -> Measured:
     rows = np.column_stack([right, np.ones(len(right))]).astype(float)
-    return Measured(METRICS["exact_match"], rows, np.arange(len(right)) if groups is None else groups)
+    return Measured(
+        METRICS["exact_match"], rows, np.arange(len(right)) if groups is None else groups, np.arange(len(right))
+    )
 
 
 def pair(both: int, first_only: int, second_only: int, neither: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from llmops.evaluation.metrics import FloatArray
+from llmops.evaluation.metrics.metric import FloatArray
 
 DRAWS = 4000
 """Resamples. With Holm over eight metrics a limit is the 0.3 % quantile: 12 of 4,000 draws lie beyond it."""

@@ -14,8 +14,8 @@ from statsmodels.stats.multitest import multipletests
 
 from llmops.errors import InputError
 from llmops.evaluation import METRICS, Comparison, Estimate, GateConfig, Measured, compare
-from llmops.evaluation.gates import decide, holm, samples_needed
-from llmops.evaluation.metrics import FloatArray
+from llmops.evaluation.comparison.gates import decide, holm, samples_needed
+from llmops.evaluation.metrics.metric import FloatArray
 
 REAL_DATA = Path(__file__).parents[3] / "../shared/data/routing_gsm8k.parquet"
 
@@ -27,6 +27,7 @@ def means(values: dict[str, FloatArray], groups: FloatArray | None = None) -> di
             METRICS[name],
             np.column_stack([one, np.ones(len(one))]),
             np.arange(len(one)) if groups is None else groups,
+            np.arange(len(one)),
         )
         for name, one in values.items()
     }

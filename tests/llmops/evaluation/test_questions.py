@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from llmops.data.conversations import from_messages
 from llmops.data.samples import SAMPLE_SCHEMA, sample_table
-from llmops.evaluation.held_out import held_out
+from llmops.evaluation.questions import distinct_questions
 
 
 def table(*rows: dict[str, Any]) -> pa.Table:
@@ -26,11 +26,11 @@ def test_right_answers_to_one_question_are_gathered_with_the_ids_of_their_sample
         {"input": "a", "expected": "3", "group": "h"},
         {"input": "b", "expected": "1", "group": "g"},
     )
-    held = held_out(samples)
+    questions = distinct_questions(samples)
     ids = samples["id"].to_pylist()
-    assert (held.inputs, held.references, held.groups) == (["a", "b"], [["3"], ["1", "2"]], ["h", "g"])
-    assert held.ids == [[ids[1]], [ids[2], ids[0]]]
-    assert held.pairs == [("a", "3"), ("b", "1"), ("b", "2")]
+    assert (questions.inputs, questions.references) == (["a", "b"], [["3"], ["1", "2"]])
+    assert questions.groups.tolist() == ["h", "g"]
+    assert questions.table["sample_ids"].to_pylist() == [[ids[1]], [ids[2], ids[0]]]
 
 
 def test_the_same_input_in_another_context_is_another_question() -> None:
@@ -40,9 +40,15 @@ def test_the_same_input_in_another_context_is_another_question() -> None:
         {"input": "When?", "expected": "who knows"},
         {"input": "When?", "expected": "nine", "context": "Open from nine."},
     ]
-    held = held_out(table(*rows))
-    assert held.inputs == ["When?"] * 3
-    assert held.references == [["at nine", "nine"], ["at ten"], ["who knows"]]
+    questions = distinct_questions(table(*rows))
+    assert questions.inputs == ["When?"] * 3
+    assert questions.references == [["at nine", "nine"], ["at ten"], ["who knows"]]
+    assert len(set(questions.ids)) == 3
+    assert [sent[0]["content"] for sent in questions.messages] == [
+        "<context>\nOpen from nine.\n</context>\n\nWhen?",
+        "<context>\nOpen from ten.\n</context>\n\nWhen?",
+        "When?",
+    ]
 
 
 def test_the_same_input_after_other_instructions_or_with_other_tools_is_another_question() -> None:
@@ -53,14 +59,23 @@ def test_the_same_input_after_other_instructions_or_with_other_tools_is_another_
         ("hallo", conversation("Answer in German.", "hallo")),
         ("coucou", conversation("Answer in French.", "coucou", [tool])),
     ]
-    held = held_out(table(*({"input": "hi", "expected": answer, "messages": text} for answer, text in said)))
-    assert sorted(held.references) == [["bonjour", "salut"], ["coucou"], ["hallo"]]
+    questions = distinct_questions(
+        table(*({"input": "hi", "expected": answer, "messages": text} for answer, text in said))
+    )
+    assert sorted(questions.references) == [["bonjour", "salut"], ["coucou"], ["hallo"]]
+    assert all(role == ["system", "user"] for role in ([one["role"] for one in sent] for sent in questions.messages))
+
+
+def test_the_id_names_what_is_asked_not_what_is_answered() -> None:
+    one, other = (distinct_questions(table({"input": "q", "expected": right})) for right in ("a", "b"))
+    assert one.ids.tolist() == other.ids.tolist()
+    assert one.references != other.references
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
     rows = table(*({"input": text, "expected": right} for text in "ab" for right in "xy"))
-    assert held_out(rows.take(pa.array([3, 0, 2, 1]))) == held_out(rows)
+    assert distinct_questions(rows.take(pa.array([3, 0, 2, 1]))).table.equals(distinct_questions(rows).table)
 
 
 def test_no_samples_are_no_questions() -> None:
-    assert held_out(SAMPLE_SCHEMA.empty_table()).inputs == []
+    assert distinct_questions(SAMPLE_SCHEMA.empty_table()).inputs == []

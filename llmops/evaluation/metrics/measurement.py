@@ -6,9 +6,9 @@ import numpy as np
 
 from llmops.digests import content_digest
 from llmops.errors import InputError
-from llmops.evaluation.metrics import Answers, FloatArray, Measured, Metric, TokenScored
-from llmops.evaluation.text_metrics import TEXT_METRICS
-from llmops.evaluation.token_metrics import TOKEN_METRICS, TOKENS
+from llmops.evaluation.metrics.metric import Answers, FloatArray, Measured, Metric, TokenScored
+from llmops.evaluation.metrics.text_overlap import TEXT_METRICS
+from llmops.evaluation.metrics.token_likelihood import TOKEN_METRICS, TOKENS
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in (*TEXT_METRICS, *TOKEN_METRICS)}
 
@@ -51,11 +51,11 @@ def measure(
     if groups is not None and len(groups) != len(outputs):
         raise InputError(f"{len(groups)} groups for {len(outputs)} test inputs; give one for each")
 
-    answers = Answers(outputs, references, _token_scores(token_scores, references))
+    answers = Answers(outputs, references, token_scores=_token_scores(token_scores, references))
     wanted = _wanted(names, with_token_scores=answers.token_scores is not None)
     labels = np.asarray(range(len(outputs)) if groups is None else [str(group) for group in groups])
-    samples = content_digest([list(texts) for texts in references])
-    return {metric.name: Measured(metric, metric.rows(answers), labels, samples) for metric in wanted}
+    ids = np.asarray([content_digest([place, list(texts)]) for place, texts in enumerate(references)])
+    return {metric.name: Measured(metric, metric.rows(answers), labels, ids) for metric in wanted}
 
 
 def _wanted(names: Sequence[str] | None, *, with_token_scores: bool) -> list[Metric]:

@@ -1,13 +1,13 @@
 """Measured values and differences as a person would say them."""
 
-from llmops.evaluation.intervals import Estimate
-from llmops.evaluation.metrics import Metric
+from llmops.evaluation.metrics.metric import Metric
+from llmops.evaluation.statistics.intervals import Estimate
 
 
 def say_value(metric: Metric, value: float) -> str:
     """A value in the unit people use for the metric.
 
-    >>> from llmops.evaluation.measurement import METRICS
+    >>> from llmops.evaluation.metrics.measurement import METRICS
     >>> say_value(METRICS["exact_match"], 0.61), say_value(METRICS["bleu"], 48.53)
     ('61.0 %', '48.5')
     """

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from llmops.evaluation.metrics import FloatArray, Measured
+from llmops.evaluation.metrics.metric import FloatArray, Measured
 
 AT_AN_END = 1e-9  # spread below which a score is 0 or 1 but for rounding
 

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from llmops.errors import InputError
 from llmops.evaluation import METRICS, Measured, differences, estimate, estimates, measure
-from llmops.evaluation.bootstrap import resampled_totals, stretched_percentiles
-from llmops.evaluation.bounded_scores import bounded_score
-from llmops.evaluation.metrics import FloatArray
+from llmops.evaluation.metrics.metric import FloatArray
+from llmops.evaluation.statistics.bootstrap import resampled_totals, stretched_percentiles
+from llmops.evaluation.statistics.bounded_scores import bounded_score
 
 TEXTS = ["the cat sat", "a dog", "the dog sat on the mat", "a cat", "the mat"]
 
 
 def mean_of(name: str, values: FloatArray, groups: FloatArray | None = None) -> Measured:
     rows = np.column_stack([values, np.ones(len(values))])
-    return Measured(METRICS[name], rows, np.arange(len(values)) if groups is None else groups)
+    return Measured(METRICS[name], rows, np.arange(len(values)) if groups is None else groups, np.arange(len(values)))
 
 
 @settings(max_examples=40, deadline=None)
@@ -156,7 +156,9 @@ def test_coverage_of_shares_in_groups(right: float, alike: float, groups: int, k
     totals = np.stack([random.binomial(5, chances), np.full((R, groups), 5)], axis=-1).astype(float)
     covered = 0
     for rows in totals:
-        low, high = bounded_score(Measured(METRICS["exact_match"], rows, np.arange(groups))).limits(0.05)
+        low, high = bounded_score(Measured(METRICS["exact_match"], rows, np.arange(groups), np.arange(groups))).limits(
+            0.05
+        )
         covered += low <= right <= high
     assert covered / R > known - three_standard_errors(known)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from llmops.evaluation.metrics import Answers, FloatArray, Metric, ratio
+from llmops.evaluation.metrics.metric import Answers, FloatArray, Metric, ratio
 
 NLL, TOKENS, RIGHT = 0, 1, 2  # columns of Answers.token_scores
 

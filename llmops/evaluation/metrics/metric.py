@@ -1,0 +1,166 @@
+"""What a metric is: statistics for each sample, and a score from their sum.
+
+A corpus score such as BLEU is no mean over samples, but it is a function of sums over samples. So every
+metric here is a table of sufficient statistics, one row a sample, and a function of the summed rows. The
+score, its bootstrap and a paired comparison are then the same few lines for all metrics.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from llmops.errors import InputError
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+Scale = Literal["share", "fraction", "hundred", "number", "real"]
+"""share: right out of all, 0 to 1, each answer right or wrong · fraction: a mean of scores from 0 to 1 · hundred: a
+score from 0 to 100 · number: 0 or more, no upper end · real: any number"""
+
+
+class TokenScored(Protocol):
+    """How well a model predicted one reference: `llmops.llm.TokenScore`, or anything that looks like it.
+
+    nll: negative log-likelihood in nats, summed over its tokens. correct: tokens that were the first choice.
+    """
+
+    @property
+    def nll(self) -> float: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def correct(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What m answers took; NaN where nobody knows.
+
+    latency_s, input_tokens, output_tokens, cost (US dollars): (m,). finish_reasons: why each answer ended.
+    """
+
+    latency_s: FloatArray
+    input_tokens: FloatArray
+    output_tokens: FloatArray
+    cost: FloatArray
+    finish_reasons: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """m answers that are to be measured, with all that a metric may want to know of each.
+
+    A question that was asked r times has r entries; one that was not answered has none.
+
+    outputs: what the model wrote. references: one or more right answers of each. inputs: what was asked. contexts:
+    what it was to be answered from. metadata: that of the sample. usage: what the answers took. token_scores: (m, 3),
+    the sums over the references of negative log-likelihood (nats), tokens, and tokens predicted right.
+    """
+
+    outputs: Sequence[str]
+    references: Sequence[Sequence[str]]
+    inputs: Sequence[str] = ()
+    contexts: Sequence[str | None] = ()
+    metadata: Sequence[Mapping[str, str]] = ()
+    usage: Usage | None = None
+    token_scores: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: its name, its scale, and the two functions that make it.
+
+    rows: m answers -> (m, k) sufficient statistics, NaN throughout the row of an answer that cannot be measured.
+    aggregate: (..., k) summed rows -> (...) scores. For a share the k = 2 columns are the number right and the number
+    there are; for every other mean the sum and the number.
+    """
+
+    name: str
+    label: str
+    scale: Scale
+    rows: Callable[[Answers], FloatArray]
+    aggregate: Callable[[FloatArray], FloatArray]
+    higher_is_better: bool = True
+    needs_token_scores: bool = False
+
+    @property
+    def highest(self) -> float:
+        """The largest value the metric can take."""
+        return {"share": 1.0, "fraction": 1.0, "hundred": 100.0}.get(self.scale, np.inf)
+
+    @property
+    def lowest(self) -> float:
+        """The smallest value the metric can take."""
+        return -np.inf if self.scale == "real" else 0.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric measured on n questions.
+
+    rows: (n, k) sufficient statistics, summed over the repeats of a question; questions without a measured answer are
+    left out. groups: (n,) label of the group each question belongs to; questions of a group depend on each other,
+    groups do not. ids: (n,) what names each question: two models are compared on the ids that both have.
+
+    Raises InputError for rows that are not finite, for fewer groups or ids than rows, and for an id that occurs twice.
+    """
+
+    metric: Metric
+    rows: FloatArray
+    groups: npt.NDArray[np.generic]
+    ids: npt.NDArray[np.generic]
+
+    def __post_init__(self) -> None:
+        shape = self.rows.shape[:1]
+        if self.rows.ndim != 2 or len(self.rows) == 0 or self.groups.shape != shape or self.ids.shape != shape:
+            raise InputError(
+                f"{self.metric.name}: {self.groups.size} groups and {self.ids.size} ids for statistics of shape "
+                f"{self.rows.shape}; give one row, one group and one id a question, and at least one question"
+            )
+        if len(np.unique(self.ids)) < len(self.ids):
+            raise InputError(f"{self.metric.name}: two questions have the same id; sum the repeats of a question first")
+        broken = np.flatnonzero(~np.isfinite(self.rows).all(axis=1))
+        if broken.size:
+            raise InputError(
+                f"{self.metric.name}: question {broken[0]} has a value that is not a number "
+                f"({broken.size} of {len(self.rows)} questions); score it again or leave it out"
+            )
+
+    @property
+    def n(self) -> int:
+        """The number of questions."""
+        return len(self.rows)
+
+    @property
+    def value(self) -> float:
+        """The metric over all questions."""
+        return float(self.metric.aggregate(self.rows.sum(axis=0)))
+
+    def per_sample(self) -> FloatArray:
+        """The metric on each question by itself, (n,); for BLEU and chrF the score of a corpus of one."""
+        return self.metric.aggregate(self.rows)
+
+    @cached_property
+    def group_totals(self) -> FloatArray:
+        """Rows summed within each group, (G, k), in the order of the sorted group labels."""
+        labels, place = np.unique(self.groups, return_inverse=True)
+        if len(labels) == len(self.rows):
+            return self.rows[np.argsort(place, kind="stable")]
+        totals = np.zeros((len(labels), self.rows.shape[1]))
+        np.add.at(totals, place, self.rows)
+        return totals
+
+
+def ratio(sums: FloatArray) -> FloatArray:
+    """First column over second: the aggregate of every mean and share.
+
+    >>> ratio(np.array([[3.0, 4.0], [1.0, 2.0]])).tolist()
+    [0.75, 0.5]
+    """
+    scores: FloatArray = sums[..., 0] / sums[..., 1]
+    return scores
