@@ -56,11 +56,14 @@ def run(context: typer.Context) -> None:
 def up(
     prefect_port: Annotated[int, typer.Option(help="Where Prefect's page and API answer.")] = 4200,
     mlflow_port: Annotated[int, typer.Option(help="Where MLflow's page and API answer.")] = 5000,
+    configs: Annotated[
+        Path | None, typer.Option(help="Folder of evaluation.yaml and notifications.yaml.", show_default="configs")
+    ] = None,
 ) -> None:
     """Start Prefect, MLflow and every deployment of prefect.yaml on this machine, until Ctrl-C."""
     from flows.up import up as start
 
-    raise typer.Exit(start(prefect_port, mlflow_port))
+    raise typer.Exit(start(prefect_port, mlflow_port, configs.absolute() if configs else Path("configs")))
 
 
 class Listed(StrEnum):

@@ -1,77 +1,88 @@
-"""Evaluate a model on a dataset's held-out inputs, and compare it with others on the same ones."""
+"""Evaluate a model on a dataset's questions, and compare it with others on the same ones."""
 
 from prefect import flow
 
 from llmops.evaluation import GateConfig
 from llmops.evaluation.config import EvaluationConfig
-from tasks.base_models import model_label, require_room_for_answers
-from tasks.datasets import dataset_store, questions_of, training_pairs
-from tasks.evaluation import (
-    assess,
-    assess_copying,
-    compare_models,
-    pick_examples,
-    record_evaluation,
-)
+from tasks.comparing import compare_with, log_comparison
+from tasks.datasets import training_pairs
+from tasks.earlier_runs import EarlierRun
+from tasks.evaluation import Assessed, assess, assess_copying, pick_examples
+from tasks.evaluation_plan import plan_evaluation, record_inputs, record_plan, run_tags
+from tasks.evaluation_result import EvaluationResult, ShownMetric
 from tasks.report import publish_report
-from tasks.results import ComparedWith, EvaluationResult
-from tasks.tracking import log_dataset, log_params, set_tags, tracked_run
+from tasks.tracking import set_tags, tracked_run
 
 
 @flow(name="evaluate")
 def evaluate(
     dataset: str,
     model: str,
+    prompt: str | None = None,
+    metrics: list[str] | None = None,
     baseline: list[str] | None = None,
+    concurrency: int | None = None,
     evaluation: EvaluationConfig = EvaluationConfig(),
     gate: GateConfig = GateConfig(),
 ) -> EvaluationResult:
-    """Evaluate a model on a dataset's held-out inputs, and compare it with others on the same ones.
+    """Evaluate a model on a dataset's questions, and compare it with others on the same ones.
 
     Args:
-        dataset: name or name@version.
-        model: a folder, models:/name@alias, models:/name/version, tiny or a hub id.
-        baseline: models to compare with, named in the same way; the gate is asked about each.
-        evaluation: which split is asked, and how.
+        dataset: name, name@version, or a file whose rows are all asked.
+        model: openai/…, azure/…, anthropic/…, vertex/…, gemini/…, bedrock/… or ollama/…; models:/name@alias, tiny, a
+            folder or a hub id for one on this machine; replay:COLUMN for answers in the dataset.
+        prompt: prompts:/name@alias or prompts:/name/version; without one the input is sent as the user's message.
+        metrics: by name; without any the usual ones for text, and all that the configuration defines.
+        baseline: models to compare with, run:ID for an evaluation of before, last for the newest of this model; the
+            gate is asked about each.
+        concurrency: most requests in flight; fewer where the provider refuses. 32 when left out.
+        evaluation: which split is asked, how and how often, budgets, judges and slices.
         gate: primary metric, margins and error level.
     """
-    version = dataset_store().resolve(dataset)
-    questions = questions_of(version, evaluation.split)
-    require_room_for_answers([model, *(baseline or [])], evaluation)
-    with tracked_run("evaluate", experiment=version.name, tags={"model": model}) as run:
-        settings = {**evaluation.model_dump(), "gate": gate.model_dump()}
-        log_params(run.run_id, {"model": model, "baseline": baseline, **settings})
-        log_dataset(run.run_id, version, "evaluation")
-        candidate = assess(model, questions, evaluation)
-        record_evaluation(run.run_id, candidate, questions)
-        others = []
-        for spec in baseline or []:
-            with tracked_run(f"baseline {model_label(spec)}", experiment=version.name, tags={"model": spec}) as child:
-                log_dataset(child.run_id, version, "evaluation")
-                others.append(assess(spec, questions, evaluation))
-                record_evaluation(child.run_id, others[-1], questions)
-        copied = assess_copying(training_pairs(version).train, questions, evaluation)
+    evaluation = evaluation.with_concurrency(concurrency)
+    plan = plan_evaluation(dataset, model, prompt, metrics, baseline or [], evaluation, gate)
+    questions, messages, wanted = plan.questions, plan.messages, plan.wanted
+    experiment = plan.version.name
+    with tracked_run("evaluate", experiment=experiment, tags=run_tags(plan)) as run:
+        record_plan(run.run_id, plan, gate)
+        candidate = assess(run.run_id, plan.model, questions, messages, wanted, evaluation)
+        others: list[tuple[Assessed | EarlierRun, str]] = []
+        for other in plan.baselines:
+            if isinstance(other, EarlierRun):
+                others.append((other, other.run_id))
+                continue
+            with tracked_run(f"baseline {other.label}", experiment=experiment, tags={"model": other.spec}) as child:
+                record_inputs(child.run_id, plan)
+                assessed = assess(child.run_id, other, questions, messages, wanted, evaluation)
+                others.append((assessed, child.run_id))
+        compared = [
+            compare_with(run.run_id, candidate, other, run_id, questions, gate, evaluation, wanted.pairwise)
+            for other, run_id in others
+        ]
+        log_comparison(run.run_id, compared)
+        asked = [other for other, _ in others if isinstance(other, Assessed)]
+        training = training_pairs(plan.version).train if plan.model.local else []
+        copied = assess_copying(training, questions, wanted.text_names).figures if training else {}
         result = EvaluationResult(
-            dataset=version.uri,
+            dataset=plan.version.uri,
             split=evaluation.split,
             model=candidate.label,
             model_uri=model,
+            prompt=plan.prompt.uri if plan.prompt else None,
+            repeats=evaluation.repeats,
             run_id=run.run_id,
-            metrics=candidate.figures,
-            comparisons=[
-                ComparedWith(
-                    model=other.label,
-                    metrics=other.figures,
-                    comparison=compare_models(candidate, other, gate, evaluation.seed),
-                )
-                for other in others
-            ],
-            nearest_neighbour=copied.figures,
-            examples=pick_examples(questions, candidate, others[0] if others else None),
+            metrics=dict(candidate.figures),
+            shown={name: ShownMetric.of(one.metric) for name, one in candidate.measured.items()},
+            asking=candidate.asking,
+            judges=dict(candidate.judges),
+            comparisons=compared,
+            nearest_neighbour=dict(copied),
+            examples=pick_examples(questions, messages, candidate, asked[0] if asked else None),
+            notes=[*plan.notes, *candidate.notes],
         )
         if result.verdict:
             set_tags(run.run_id, {"verdict": result.verdict})
-        publish_report(result, version.name)
+        publish_report(result, experiment)
     return result
 
 

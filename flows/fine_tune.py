@@ -10,11 +10,11 @@ from llmops.finetuning import ScratchRecipe, TrainingConfig
 from tasks.base_models import prepare_base_model, require_base_model, require_room_for_answers
 from tasks.datasets import dataset_store, training_pairs
 from tasks.evaluation import log_figures
+from tasks.evaluation_result import EvaluationResult
 from tasks.name_lock import name_lock
 from tasks.promotion import decide, other_champion, promote
 from tasks.registry import register_model
 from tasks.report import publish_report
-from tasks.results import EvaluationResult
 from tasks.tracking import log_dataset, log_params, set_tags, tracked_run
 from tasks.training import job_for, merged_weights, train_model
 from tasks.viewing import viewing_commands
@@ -63,10 +63,10 @@ def fine_tune(
         weights = merged_weights(trained, base, training)
 
         baselines = [str(base.path), *other_champion(name, job.digest)]
-        evaluated = evaluate(version.uri, str(weights), baselines, evaluation, gate)
+        evaluated = evaluate(version.uri, str(weights), baseline=baselines, evaluation=evaluation, gate=gate)
         decision = decide(evaluated.comparisons, gate)
 
-        probes = {example.input: example.output for example in evaluated.examples}
+        probes = [(example.messages, example.output or "") for example in evaluated.examples]
         tags = {"dataset": version.uri, "evaluation_run_id": evaluated.run_id, "verdict": decision.verdict}
         registered = register_model(name, trained, weights, probes, evaluation, tags)
         promotion = promote(name, str(registered.version), decision)

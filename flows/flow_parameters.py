@@ -15,6 +15,8 @@ from flows.flow_options import Schema, model_schema
 from llmops.errors import InputError
 
 FieldPath = tuple[str, ...]
+# A section that a file may have beside those of its flows: evaluation suites, see llmops.evaluation.suites.
+SUITES = "suites"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def read_config(file: Path, flow: str, known_flows: Collection[str]) -> ConfigSe
     if not isinstance(content, Mapping):
         raise InputError(f"{file}: a configuration file has one section a flow, such as `{flow}:`")
     for section in content:
-        if section not in known_flows:
+        if section not in known_flows and section != SUITES:
             raise InputError(f"{file}: section {section!r} names no flow{_closest(str(section), known_flows)}")
     if flow not in content:
         raise InputError(f"{file}: no section {flow!r}; it has: {', '.join(content) or 'none'}")

@@ -15,9 +15,9 @@ from llmops.tuning import SearchConfig
 from tasks.base_models import require_base_model, require_room_for_answers
 from tasks.dataset_preparation import local_path
 from tasks.evaluation import log_figures
+from tasks.evaluation_result import EvaluationResult
 from tasks.name_lock import name_lock
 from tasks.promotion import other_champion
-from tasks.results import EvaluationResult
 from tasks.tracking import log_dataset, log_params, set_tags, tracked_run
 
 

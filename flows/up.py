@@ -18,6 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from flows.continuity import Continuity, keep, read_continuity
 from flows.deployments import deploy_all, make_work_pool, worker_answers
 from flows.running_servers import WORK_POOL, UpRecord, running_up, up_record_file, use_prefect
 from flows.supervised import Supervised
@@ -44,11 +45,16 @@ class Stopped(BaseException):
     """Ctrl-C or SIGTERM: a person or the system wants everything to stop."""
 
 
-def up(prefect_port: int, mlflow_port: int) -> int:
+def up(prefect_port: int, mlflow_port: int, configs: Path = Path("configs")) -> int:
     """Start everything, keep it running and return the command's exit status.
 
+    Args:
+        prefect_port: where Prefect answers.
+        mlflow_port: where MLflow answers.
+        configs: folder of evaluation.yaml and notifications.yaml, from the project's own folder.
+
     Raises:
-        InputError: a port is taken, or `llmops up` already runs on this home.
+        InputError: a port is taken, a file of configs is wrong, or `llmops up` already runs on this home.
     """
     project = project_folder()
     home = settings().require_home()
@@ -63,7 +69,8 @@ def up(prefect_port: int, mlflow_port: int) -> int:
             terminal.quiet_the_libraries(log_file(home, "up"))
             show_stages(TerminalStages(terminal.err))
             at_the_end.callback(forget_own_record)
-            return _run(project, home, prefect_port, mlflow_port, terminal, at_the_end)
+            continuity = read_continuity(project, configs)
+            return _run(project, home, prefect_port, mlflow_port, continuity, terminal, at_the_end)
         except Stopped:
             terminal.say("Stopping…")
             return 0
@@ -73,7 +80,13 @@ def up(prefect_port: int, mlflow_port: int) -> int:
 
 
 def _run(
-    project: Path, home: Path, prefect_port: int, mlflow_port: int, terminal: Terminal, at_the_end: ExitStack
+    project: Path,
+    home: Path,
+    prefect_port: int,
+    mlflow_port: int,
+    continuity: Continuity,
+    terminal: Terminal,
+    at_the_end: ExitStack,
 ) -> int:
     prefect_url, mlflow_url = f"http://{HOST}:{prefect_port}", f"http://{HOST}:{mlflow_port}"
     os.environ["LLMOPS_HOME"] = str(home)
@@ -107,6 +120,8 @@ def _run(
         line.finish(f"work pool {WORK_POOL}")
     with stage("Deployments") as line:
         line.finish(", ".join(deploy_all(project, log_file(home, "deploy"))))
+    with stage("Suites") as line:
+        line.finish(keep(continuity))
     at_the_end.callback(up_record_file(home).unlink, missing_ok=True)
     say_that_we_run(home, prefect_url, mlflow_url)
     terminal.out.print(addresses(home, prefect_url, mlflow_url))

@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     s3_region: str | None = Field(
         default=None, validation_alias=AliasChoices("LLMOPS_S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION")
     )
+    model_catalogue: Path | None = Field(
+        default=None, description="YAML file of models that come on top of configs/models.yaml, or in place of its own."
+    )
 
     @field_validator("home")
     @classmethod

@@ -69,10 +69,10 @@ def require_room_for_answers(
     """
     for spec in models:
         positions = _positions(spec, scratch)
-        if evaluation.max_new_tokens >= positions:
+        if evaluation.local_max_new_tokens >= positions:
             raise InputError(
-                f"evaluation.max_new_tokens {evaluation.max_new_tokens} leaves no room for a prompt in the {positions} "
-                f"positions of model {model_label(spec)}; set it below {positions}"
+                f"evaluation.max_new_tokens {evaluation.local_max_new_tokens} leaves no room for a prompt in the "
+                f"{positions} positions of model {model_label(spec)}; set it below {positions}"
             )
 
 

@@ -1,7 +1,7 @@
 """What an evaluation leaves of every single sample beside its MLflow run, and the failures among them."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,36 +17,90 @@ from llmops.data.samples import SAMPLE_SCHEMA, sample_table
 from llmops.data.versions.manifest import DatasetVersion
 from llmops.digests import file_digest
 from llmops.errors import InputError
-from llmops.evaluation.metrics.measurement import find_metric
-from llmops.evaluation.questions import Questions
+from llmops.evaluation.answers.collected import table_of
+from llmops.evaluation.comparison.measured_tables import to_table
+from llmops.evaluation.metrics.metric import Measured
+from llmops.evaluation.questions import QUESTION_SCHEMA, Questions
 from tasks.datasets import dataset_store
 
 SAMPLES_FILE = "samples.parquet"
+STATISTICS_FILE = "statistics.parquet"
 
 
-def log_samples(run_id: str, questions: Questions, outputs: Sequence[str], scores: Mapping[str, np.ndarray]) -> None:
-    """Leave ``samples.parquet`` beside a run: input, references, output, group, sample ids, and one column a metric.
+def log_samples(
+    run_id: str, questions: Questions, batches: Sequence[Path], measured: Mapping[str, Measured], first_rows: int = 1000
+) -> None:
+    """Leave beside a run what was asked, answered and measured of every question.
 
-    References and sample ids are lists of one length; the ids are those of the dataset version that the run logged.
+    ``samples.parquet`` has a row a question: id, input, context, references, group, sample ids, the answers (one a
+    repeat; null where there is none) with what went wrong, and one column a metric. References and sample ids are lists
+    of one length; the ids are those of the dataset version that the run logged. ``statistics.parquet`` has what a
+    later run needs to be compared with this one. ``predictions.json`` shows the first rows on MLflow's pages.
 
     Args:
         run_id: the run.
         questions: the n questions.
-        outputs: n answers.
-        scores: each metric on each question by itself, (n,).
+        batches: the files of their answers.
+        measured: each metric.
+        first_rows: rows of ``predictions.json``.
     """
-    columns = {
-        "input": questions.table["input"],
-        "references": questions.table["references"],
-        "output": pa.array(outputs, pa.string()),
-        "group": questions.table["group"],
-        "sample_ids": questions.table["sample_ids"],
-        **{name: pa.array(values, pa.float64()) for name, values in scores.items()},
-    }
+    scores = {name: _by_question(one, questions) for name, one in measured.items()}
+    schema = _schema(measured)
+    client = MlflowClient()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / SAMPLES_FILE
-        pq.write_table(pa.table(columns), file, compression="zstd")
-        MlflowClient().log_artifact(run_id, str(file))
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            for place, outputs, errors in _answers(batches, len(questions)):
+                columns = [questions.slice(place.start, place.stop).table[name] for name in _OF_THE_QUESTION]
+                columns += [outputs, errors]
+                # Null, not NaN: a metric that was not measured is missing.
+                columns += [pa.array(values[place.start : place.stop], from_pandas=True) for values in scores.values()]
+                writer.write_table(pa.table(columns, schema=schema))
+        client.log_artifact(run_id, str(file))
+        if measured:
+            statistics = Path(folder) / STATISTICS_FILE
+            pq.write_table(to_table(measured), statistics, compression="zstd")
+            client.log_artifact(run_id, str(statistics))
+        shown = pq.ParquetFile(file).iter_batches(first_rows, columns=["input", "references", "outputs", *scores])
+        rows = pa.Table.from_batches([next(shown)]).to_pandas()
+    rows["references"] = ["\n".join(texts) for texts in rows["references"]]
+    rows["outputs"] = ["\n".join(text or "" for text in ([] if texts is None else texts)) for texts in rows["outputs"]]
+    client.log_table(run_id, rows.rename(columns={"outputs": "output"}), "predictions.json")
+
+
+def _by_question(measured: Measured, questions: Questions) -> np.ndarray:
+    """(n,) a metric on each question by itself; NaN where it was not measured."""
+    order = np.argsort(questions.ids)
+    values = np.full(len(questions), np.nan)
+    values[order[np.searchsorted(questions.ids[order], measured.ids)]] = measured.per_sample()
+    return values
+
+
+def _answers(batches: Sequence[Path], total: int) -> Iterator[tuple[range, pa.Array, pa.Array]]:
+    """The answers and errors to the questions of each batch, as lists, and the places of these questions."""
+    start = 0
+    for file in batches:
+        table = table_of(file)
+        stop = int(table["question"][-1].as_py()) + 1 if len(table) else start
+        offsets = pa.array(np.searchsorted(table["question"].to_numpy(), np.arange(start, stop + 1)), pa.int32())
+        lists = (pa.ListArray.from_arrays(offsets, table[name].combine_chunks()) for name in ("text", "error"))
+        yield range(start, stop), *lists
+        start = stop
+    none = pa.nulls(total - start, pa.list_(pa.string()))  # the last questions have no answer
+    yield range(start, total), none, none
+
+
+_OF_THE_QUESTION = ("id", "input", "context", "references", "group", "sample_ids")
+
+
+def _schema(measured: Mapping[str, Measured]) -> pa.Schema:
+    texts = pa.list_(pa.string())
+    own = [QUESTION_SCHEMA.field(name) for name in _OF_THE_QUESTION]
+    scores = [
+        pa.field(name, pa.float64(), metadata={"scale": one.metric.scale, "label": one.metric.label})
+        for name, one in measured.items()
+    ]
+    return pa.schema([*own, ("outputs", texts), ("errors", texts), *scores])
 
 
 @dataclass(frozen=True)
@@ -59,7 +113,7 @@ class FailedSamples:
 
 
 def failed_samples(run_id: str, metric: str) -> FailedSamples:
-    """The samples of an evaluation on which a metric that is a share is 0; one for each right answer.
+    """The samples of an evaluation on which a metric that says right or wrong is 0; one for each right answer.
 
     They are the very samples of the dataset version that was evaluated, context, conversation and metadata included;
     the metadata says in addition in which run they failed (``failed_in``).
@@ -67,8 +121,6 @@ def failed_samples(run_id: str, metric: str) -> FailedSamples:
     Raises:
         InputError: there is no such run, it is no evaluation, it has no such metric, or its dataset is gone.
     """
-    if find_metric(metric).scale != "share":
-        raise InputError(f"{metric} does not say right or wrong; choose a metric that is a share, such as exact_match")
     client = MlflowClient()
     try:
         run = client.get_run(run_id)
@@ -81,6 +133,8 @@ def failed_samples(run_id: str, metric: str) -> FailedSamples:
         table, digest = pq.read_table(file), file_digest(file)
     if metric not in table.column_names:
         raise InputError(f"the run {run_id} did not measure {metric}")
+    if (table.field(metric).metadata or {}).get(b"scale") != b"share":
+        raise InputError(f"{metric} does not say right or wrong; choose a metric that is a share, such as exact_match")
     if "sample_ids" not in table.column_names:
         raise InputError(f"the run {run_id} is of another release, which did not note its samples: evaluate again")
     lines = {

@@ -1,151 +1,298 @@
-"""Ask models the held-out inputs, measure their answers, and leave the figures in MLflow."""
+"""Ask models the questions of a split, measure their answers, and leave the figures in MLflow."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
-import pandas as pd
-from mlflow import MlflowClient
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import task_run
 
 from llmops.digests import content_digest
 from llmops.errors import InputError
-from llmops.evaluation import (
-    Comparison,
-    Estimate,
-    GateConfig,
-    Measured,
-    compare,
-    copy_nearest,
-    estimates,
-    measure,
-)
+from llmops.evaluation import Estimate, Measured, copy_nearest, estimates, measure
+from llmops.evaluation.answers.collected import Collected
 from llmops.evaluation.config import EvaluationConfig
+from llmops.evaluation.judges import judge_metric
+from llmops.evaluation.judges.config import JudgeConfig
+from llmops.evaluation.metrics.measurement import METRICS, TEXT_METRICS, build_metrics
+from llmops.evaluation.metrics.metric import Answers, FloatArray, Metric
 from llmops.evaluation.questions import Questions
+from llmops.evaluation.statistics.repeats import flakiness, pass_all, pass_at
 from llmops.llm import LocalModel
-from tasks.base_models import find_model, model_label
+from llmops.llm.completions import Message, Prompt, texts_of
+from tasks.answers import collect_answers
+from tasks.earlier_runs import VOCABULARY_TAG
 from tasks.evaluated_samples import log_samples
+from tasks.evaluation_result import Asking, Example
+from tasks.judging import JudgeSummary, all_answers, judge_all
+from tasks.model_sources import AskedModel
 from tasks.progress import stage
-from tasks.results import Example
-from tasks.tracking import log_metrics
+from tasks.scoring import score_answers, usage_of
+from tasks.tracking import log_metrics, set_tags
+
+OF_AN_ENDPOINT = ("latency", "input_tokens", "output_tokens", "cost")
+EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is measured of every answer.
+
+    metrics: what is computed here. judges: panels by the names of their metrics. pairwise: panels that compare.
+    """
+
+    metrics: Sequence[Metric]
+    judges: Mapping[str, JudgeConfig]
+    pairwise: Mapping[str, JudgeConfig]
+
+    @property
+    def by_name(self) -> dict[str, Metric]:
+        """Every metric that a model may be measured by."""
+        judged = {name: judge_metric(name, config) for name, config in self.judges.items()}
+        return {metric.name: metric for metric in self.metrics} | judged
+
+    @property
+    def text_names(self) -> list[str]:
+        """Those of the usual metrics of text that are wanted."""
+        usual = {metric.name for metric in TEXT_METRICS}
+        return [metric.name for metric in self.metrics if metric.name in usual]
+
+
+def wanted_metrics(names: Sequence[str] | None, evaluation: EvaluationConfig, models: Sequence[AskedModel]) -> Wanted:
+    """The metrics that are asked for; without names the usual ones, and all that the configuration defines.
+
+    Metrics of token probabilities are for models on this machine; latency, tokens and cost for those behind an API.
+
+    Raises:
+        InputError: no such metric.
+    """
+    panels = evaluation.judges
+    twice = sorted(set(panels) & {*METRICS, *evaluation.custom_metrics})
+    if twice:
+        raise InputError(f"evaluation.judges.{twice[0]}: there is a metric of that name; give the judge another one")
+    chosen = panels if names is None else {name: panels[name] for name in names if name in panels}
+    computed = None if names is None else [name for name in names if name not in panels]
+    local = any(model.local is not None for model in models)
+    metrics = build_metrics(computed, evaluation.custom_metrics, token_scores=local)
+    known = {metric.name for metric in metrics}
+    if any(model.endpoint for model in models):
+        metrics += [METRICS[name] for name in OF_AN_ENDPOINT if name not in known]
+    return Wanted(
+        metrics=metrics,
+        judges={name: config for name, config in chosen.items() if config.kind != "pairwise"},
+        pairwise={name: config for name, config in chosen.items() if config.kind == "pairwise"},
+    )
 
 
 @dataclass(frozen=True)
 class Assessed:
-    """A model's answers to the held-out inputs, and what they are worth.
+    """A model's answers, and what they are worth.
 
-    ``vocabulary`` names the tokenizer's vocabulary: figures per token compare only where it is the same.
+    ``vocabulary`` names the tokenizer's vocabulary: figures per token compare only where it is the same. ``examples``
+    are answers by the numbers of their questions. ``answers`` are all of them, where a judge is to compare them, with
+    the places of their questions.
     """
 
     label: str
-    outputs: list[str]
-    measured: dict[str, Measured]
-    figures: dict[str, Estimate]
-    vocabulary: str | None
-    seconds: float
+    measured: Mapping[str, Measured]
+    figures: Mapping[str, Estimate]
+    vocabulary: str | None = None
+    asking: Asking | None = None
+    judges: Mapping[str, JudgeSummary] = field(default_factory=dict)
+    examples: Mapping[int, str | None] = field(default_factory=dict)
+    answers: tuple[np.ndarray, Answers] | None = None
+    seconds: float = 0.0
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the figures must know: they rest on a part of the questions."""
+        if self.asking is None:
+            return []
+        notes = [f"{self.label}: partial result, {self.asking.stopped}"] if self.asking.stopped else []
+        if self.asking.failed:
+            failed = sum(self.asking.failed.values())
+            notes.append(f"{self.label}: {failed:,} requests failed; their questions are not in the figures.")
+        return notes
 
 
-@task(
-    name="assess",
-    task_run_name=lambda: f"assess {model_label(task_run.get_parameters()['spec'])}",
-    cache_policy=NO_CACHE,
-)
-def assess(spec: str, questions: Questions, config: EvaluationConfig) -> Assessed:
-    """Generate an answer to every input and score every reference with one model, and measure both."""
+def assess(
+    run_id: str,
+    model: AskedModel,
+    questions: Questions,
+    messages: Sequence[Sequence[Message]] | None,
+    wanted: Wanted,
+    evaluation: EvaluationConfig,
+) -> Assessed:
+    """Ask one model every question, measure the answers, and leave all of it beside an MLflow run.
+
+    Args:
+        run_id: the run.
+        model: who is asked.
+        questions: what is asked.
+        messages: what is sent for each question, where a prompt stands around it.
+        wanted: what is measured.
+        evaluation: how the model is asked.
+    """
     started = time.monotonic()
-    label = model_label(spec)
-    total = len(questions.inputs)
-    with stage(f"Evaluate {label}") as line:
-        model = LocalModel.load(find_model(spec).path)
-        outputs = model.generate(
-            questions.inputs,
-            max_new_tokens=config.max_new_tokens,
-            batch_size=config.batch_size,
-            num_beams=config.num_beams,
-            on_batch=lambda done, of: line.update(done, of, "inputs answered"),
+    with collect_answers(
+        model.source,
+        questions,
+        messages,
+        model.parameters,
+        repeats=1 if model.replayed_column else evaluation.repeats,
+        budget=evaluation.budget,
+        fresh=evaluation.fresh,
+        run_id=run_id,
+        title=f"Ask {model.label}",
+    ) as collected:
+        scores, vocabulary = None, None
+        if model.local is not None and any(metric.needs_token_scores for metric in wanted.metrics):
+            scores, vocabulary = token_scores(model, questions, messages, evaluation)
+        metrics = [metric for metric in wanted.metrics if scores is not None or not metric.needs_token_scores]
+        measured = score_answers(model.label, collected.batches, questions, metrics, scores)
+        judged, panels = judge_all(wanted.judges, collected.batches, questions, evaluation, run_id)
+        measured |= judged
+        measured |= repeat_figures(measured, evaluation.repeats)
+        if not measured:
+            raise InputError(_nothing_measured(model, collected))
+        assessed = Assessed(
+            label=model.label,
+            measured=measured,
+            figures=estimates(measured, seed=evaluation.seed),
+            vocabulary=vocabulary,
+            asking=Asking.of(collected.report, _latencies(collected), replayed=model.replayed_column is not None),
+            judges=panels,
+            examples=_examples(collected, questions),
+            answers=all_answers(collected.batches, questions) if wanted.pairwise else None,
+            seconds=time.monotonic() - started,
         )
-        line.update(total, total, "scoring the references")
-        scores = model.score(_pairs(questions), batch_size=config.batch_size)
-        measured = measure(outputs, questions.references, scores, questions.groups)
-        figures = estimates(measured, seed=config.seed)
-        line.finish(f"{total:,} inputs answered, {len(scores):,} references scored")
-    vocabulary = content_digest(model.tokenizer.get_vocab())
-    return Assessed(label, outputs, measured, figures, vocabulary, time.monotonic() - started)
+        record_evaluation(run_id, assessed, questions, collected.batches)
+    return assessed
 
 
-def _pairs(questions: Questions) -> list[tuple[str, str]]:
-    asked = zip(questions.inputs, questions.references, strict=True)
-    return [(text, right) for text, rights in asked for right in rights]
+def _nothing_measured(model: AskedModel, collected: Collected) -> str:
+    report = collected.report
+    if report.stopped:
+        return f"{model.label}: nothing was answered: {report.stopped}"
+    kinds = ", ".join(f"{number:,} {kind}" for kind, number in report.failed.items())
+    return f"{model.label}: no answer could be measured" + (f"; failed requests: {kinds}" if kinds else "")
+
+
+def token_scores(
+    model: AskedModel,
+    questions: Questions,
+    messages: Sequence[Sequence[Message]] | None,
+    evaluation: EvaluationConfig,
+) -> tuple[FloatArray, str]:
+    """How well a model on this machine predicts the right answers, (n, 3), see `Answers`; its vocabulary's digest."""
+    assert model.local is not None
+    asked = questions.messages if messages is None else messages
+    pairs: list[tuple[Prompt, str]] = []
+    counts = []
+    for prompt, rights in zip(asked, questions.references, strict=True):
+        pairs += [(prompt, right) for right in rights]
+        counts.append(len(rights))
+    with stage(f"Predict the answers with {model.label}") as line:
+        loaded = LocalModel.load(model.local.path)
+        line.update(0, None, f"{len(pairs):,} references")
+        scored = loaded.score(pairs, batch_size=evaluation.batch_size)
+        line.finish(f"{len(pairs):,} references")
+    per_pair = np.array([(one.nll, one.tokens, one.correct) for one in scored], dtype=np.float64).reshape(-1, 3)
+    sums = np.add.reduceat(per_pair, np.cumsum([0, *counts[:-1]]), axis=0)
+    return sums, content_digest(loaded.tokenizer.get_vocab())
+
+
+def _latencies(collected: Collected) -> tuple[float, float] | None:
+    if collected.report.client is None:
+        return None
+    latencies = np.concatenate([usage_of(table).latency_s for table in collected.tables()])
+    known = latencies[np.isfinite(latencies)]
+    return (float(np.quantile(known, 0.5)), float(np.quantile(known, 0.95))) if known.size else None
+
+
+def _examples(collected: Collected, questions: Questions) -> dict[int, str | None]:
+    """First answers to some questions, evenly spread over the split."""
+    wanted = set(list(range(0, len(questions), max(1, len(questions) // EXAMPLES)))[:EXAMPLES])
+    found: dict[int, str | None] = dict.fromkeys(sorted(wanted))
+    places = pa.array(sorted(wanted), pa.int32())
+    for table in collected.tables():
+        first = table.filter(pc.and_(pc.equal(table["repeat"], 0), pc.is_in(table["question"], places)))
+        found |= dict(zip(first["question"].to_pylist(), first["text"].to_pylist(), strict=True))
+    return found
+
+
+def pick_examples(
+    questions: Questions,
+    messages: Sequence[Sequence[Message]] | None,
+    candidate: Assessed,
+    before: Assessed | None,
+) -> list[Example]:
+    """Some questions with what each model answered."""
+    found = []
+    for place, output in candidate.examples.items():
+        one = questions.slice(place, place + 1)
+        found.append(
+            Example(
+                input=one.inputs[0],
+                messages=[dict(message) for message in (messages[place] if messages else one.messages[0])],
+                expected=one.references[0][0],
+                baseline=before.examples.get(place) if before else None,
+                output=output,
+            )
+        )
+    return found
 
 
 @task(name="copy the nearest training answer", cache_policy=NO_CACHE)
-def assess_copying(training: Sequence[tuple[str, str]], questions: Questions, config: EvaluationConfig) -> Assessed:
-    """The baseline that needs no model: the completion of the most similar training prompt."""
+def assess_copying(training: Sequence[tuple[Prompt, str]], questions: Questions, names: Sequence[str]) -> Assessed:
+    """The baseline that needs no model: the answer to the most similar training prompt."""
     started = time.monotonic()
-    inputs, expected = zip(*training, strict=True)
-    outputs = copy_nearest(inputs, expected, questions.inputs)
-    measured = measure(outputs, questions.references, None, questions.groups)
-    figures = estimates(measured, seed=config.seed)
-    return Assessed("nearest training prompt", outputs, measured, figures, None, time.monotonic() - started)
+    prompts = ["\n\n".join(texts_of(prompt)) for prompt, _ in training]
+    asked = ["\n\n".join(texts_of(messages)) for messages in questions.messages]
+    outputs = copy_nearest(prompts, [expected for _, expected in training], asked)
+    measured = measure(outputs, questions.references, None, list(questions.groups), names)
+    return Assessed("nearest training prompt", measured, estimates(measured), seconds=time.monotonic() - started)
 
 
-def compare_models(candidate: Assessed, baseline: Assessed, gate: GateConfig, seed: int) -> Comparison:
-    """Gate a candidate against a baseline on the same inputs.
-
-    Loss, perplexity and token accuracy count tokens, so between models with different vocabularies they are
-    left out.
-    """
-    ours, theirs = candidate.measured, baseline.measured
-    if candidate.vocabulary != baseline.vocabulary:
-        ours = {name: one for name, one in ours.items() if not one.metric.needs_token_scores}
-        margins = {name: margin for name, margin in gate.margins.items() if name in ours}
-        if gate.primary not in margins:
-            raise InputError(
-                f"{candidate.label} and {baseline.label} have different vocabularies, so {gate.primary} does not "
-                "compare; choose a primary metric of the text"
-            )
-        gate = GateConfig.model_validate(gate.model_dump() | {"margins": margins})
-    return compare(ours, theirs, gate, seed=seed)
-
-
-@task(name="record evaluation", cache_policy=NO_CACHE)
-def record_evaluation(run_id: str, assessed: Assessed, questions: Questions) -> None:
-    """Figures with their intervals, and tables of every input, answer and reference, into an MLflow run."""
+@task(name="record evaluation", cache_policy=NO_CACHE, persist_result=False)
+def record_evaluation(run_id: str, assessed: Assessed, questions: Questions, batches: Sequence[Path]) -> None:
+    """Figures with their intervals, and tables of every question, answer and reference, into an MLflow run."""
     log_figures(run_id, assessed.figures)
-    log_metrics(run_id, {"inputs": len(questions.inputs), "seconds": assessed.seconds})
-    table = pd.DataFrame(
-        {
-            "input": questions.inputs,
-            "output": assessed.outputs,
-            "references": ["\n".join(references) for references in questions.references],
-            "exact_match": assessed.measured["exact_match"].rows[:, 0],
-            "group": questions.groups,
-        }
-    )
-    MlflowClient().log_table(run_id, table, "predictions.json")
-    scores = {name: measured.per_sample() for name, measured in assessed.measured.items()}
-    log_samples(run_id, questions, assessed.outputs, scores)
+    numbers = {"inputs": float(len(questions)), "seconds": assessed.seconds}
+    if assessed.asking is not None:
+        counted = assessed.asking.model_dump(exclude={"failed", "failures", "stopped", "replayed"}, exclude_none=True)
+        numbers |= {f"asking.{name}": float(value) for name, value in counted.items()}
+        numbers["asking.failed"] = float(sum(assessed.asking.failed.values()))
+    log_metrics(run_id, numbers)
+    if assessed.vocabulary:
+        set_tags(run_id, {VOCABULARY_TAG: assessed.vocabulary})
+    log_samples(run_id, questions, batches, assessed.measured)
 
 
-def log_figures(run_id: str, figures: dict[str, Estimate]) -> None:
-    """Each metric as `NAME`, `NAME.low` and `NAME.high`."""
+def log_figures(run_id: str, figures: Mapping[str, Estimate]) -> None:
+    """Each metric as `NAME`, `NAME.low` and `NAME.high`; pass@3 and pass^3 as MLflow allows names to be written."""
     flat = {}
     for name, one in figures.items():
+        name = name.replace("@", "_at_").replace("^", "_all_")
         flat |= {name: one.value, f"{name}.low": one.low, f"{name}.high": one.high}
     log_metrics(run_id, flat)
 
 
-def pick_examples(questions: Questions, candidate: Assessed, before: Assessed | None, number: int = 5) -> list[Example]:
-    """Held-out inputs evenly spread over the split, with what each model answered."""
-    places = range(0, len(questions.inputs), max(1, len(questions.inputs) // number))
-    return [
-        Example(
-            input=questions.inputs[place],
-            expected=questions.references[place][0],
-            baseline=before.outputs[place] if before else None,
-            output=candidate.outputs[place],
-        )
-        for place in list(places)[:number]
-    ]
+def repeat_figures(measured: Mapping[str, Measured], repeats: int) -> dict[str, Measured]:
+    """pass@k, pass^k and flakiness of every metric that says right or wrong, where all repeats were answered."""
+    found: dict[str, Measured] = {}
+    for one in measured.values():
+        metric = one.metric
+        if repeats < 2 or metric.scale != "share" or metric.needs_token_scores or not metric.higher_is_better:
+            continue
+        complete = one.rows[:, 1] >= repeats
+        if not complete.any():
+            continue
+        whole = Measured(one.metric, one.rows[complete], one.groups[complete], one.ids[complete])
+        for made in (pass_at(whole, repeats), pass_all(whole, repeats), flakiness(whole)):
+            found[made.metric.name] = made
+    return found

@@ -15,8 +15,12 @@ from llmops.settings import settings
 
 
 @contextmanager
-def name_lock(name: str) -> Iterator[None]:
+def name_lock(name: str, wait_s: float = 0) -> Iterator[None]:
     """Hold the name's lock; a process that holds it already may enter again. The system frees it when a process dies.
+
+    Args:
+        name: what only one may work on.
+        wait_s: seconds that another process is given to end.
 
     Raises:
         InputError: another process holds it, or the name cannot be a name.
@@ -28,7 +32,7 @@ def name_lock(name: str) -> Iterator[None]:
     # One object a process, so that a flow inside another enters the lock that its parent holds.
     lock = FileLock(folder / f"{name}.lock", timeout=0, thread_local=False, is_singleton=True)
     try:
-        lock.acquire()
+        lock.acquire(timeout=wait_s)
     except Timeout as error:
         raise InputError(
             f"another run is working on {name!r}{_who(holder)}; wait for it to end, or choose another name"

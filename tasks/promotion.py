@@ -16,10 +16,11 @@ from pydantic import BaseModel
 
 from llmops.errors import InputError
 from llmops.evaluation import GateConfig, Verdict
+from tasks.gate_events import announce_promotion
 from tasks.registry import DIGEST_TAG, version_at
 
 if TYPE_CHECKING:
-    from tasks.results import ComparedWith
+    from tasks.evaluation_result import ComparedWith
 
 CHAMPION = "champion"
 PREVIOUS = "previous"
@@ -40,10 +41,10 @@ def decide(comparisons: "Sequence[ComparedWith]", gate: GateConfig) -> Decision:
 
     Args:
         comparisons: the candidate against its base, and against the champion where there is another one.
-        gate: names the primary metric, and says whether an undecided answer passes.
+        gate: says whether an undecided answer passes.
     """
     base, *champions = comparisons
-    primary = base.comparison.verdicts[gate.primary]
+    primary = base.comparison.verdicts[base.comparison.primary]
     if primary.verdict != "better" and not (primary.verdict == "inconclusive" and gate.inconclusive_passes):
         return Decision(passed=False, verdict=base.comparison.verdict, reason=primary.sentence)
     for champion in champions:
@@ -106,6 +107,7 @@ def promote(name: str, version: str, decision: Decision) -> Promotion:
             client.set_model_version_tag(name, version, REPLACED_TAG, current)
             client.set_registered_model_alias(name, PREVIOUS, current)
         client.set_registered_model_alias(name, CHAMPION, version)
+        announce_promotion(name, version, decision.reason)
         current = version
     return Promotion(
         status=status,

@@ -1,6 +1,6 @@
 """The MLflow model registry: a candidate becomes a version that reloads to the same answers, or nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import mlflow
@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from llmops.errors import LlmopsError
 from llmops.evaluation.config import EvaluationConfig
 from llmops.llm import LocalModel
+from llmops.llm.completions import Message
 from tasks.crash_recovery import mlflow_run_tag
 from tasks.progress import stage
 from tasks.tracking import set_tags
@@ -30,7 +31,7 @@ def register_model(
     name: str,
     trained: Trained,
     weights: Path,
-    probes: Mapping[str, str],
+    probes: Sequence[tuple[Sequence[Message], str]],
     evaluation: EvaluationConfig,
     tags: Mapping[str, str],
 ) -> ModelVersion:
@@ -42,7 +43,7 @@ def register_model(
         name: registered model.
         trained: the training; its MLflow run is what the model is logged under.
         weights: transformers folder with full weights and tokenizer.
-        probes: inputs, and what the model answered to each before it was logged.
+        probes: conversations, and what the model answered to each before it was logged.
         evaluation: how it was asked.
         tags: what to keep on the version: dataset, evaluation run, verdict.
 
@@ -54,7 +55,7 @@ def register_model(
         found = find_version(name, trained.job.digest)
         if found is None:
             line.update(0, 3, "logging")
-            model_uri = _log(weights, trained, next(iter(probes)), evaluation)
+            model_uri = _log(weights, trained, probes[0][0], evaluation)
             line.update(1, 3, "reloading")
             _check_reload(model_uri, probes, evaluation)
             line.update(2, 3, "registering")
@@ -81,13 +82,13 @@ def version_at(name: str, alias: str) -> ModelVersion | None:
         return None
 
 
-def _log(weights: Path, trained: Trained, example: str, evaluation: EvaluationConfig) -> str:
+def _log(weights: Path, trained: Trained, example: Sequence[Message], evaluation: EvaluationConfig) -> str:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model = AutoModelForCausalLM.from_pretrained(weights)
     # Whoever serves the model gets, unless they ask for something else, the answers that were evaluated.
     model.generation_config.update(
-        do_sample=False, num_beams=evaluation.num_beams, max_new_tokens=evaluation.max_new_tokens
+        do_sample=False, num_beams=evaluation.num_beams, max_new_tokens=evaluation.local_max_new_tokens
     )
     components = {"model": model, "tokenizer": AutoTokenizer.from_pretrained(weights)}
     set_tags(trained.run_id, mlflow_run_tag())
@@ -96,7 +97,7 @@ def _log(weights: Path, trained: Trained, example: str, evaluation: EvaluationCo
             components,
             name="model",
             task="llm/v1/chat",
-            input_example={"messages": [{"role": "user", "content": example}]},
+            input_example={"messages": list(example)},
             # Named, because MLflow would otherwise run the model in a subprocess to find them out.
             pip_requirements=["mlflow", "torch", "transformers"],
         )
@@ -105,17 +106,20 @@ def _log(weights: Path, trained: Trained, example: str, evaluation: EvaluationCo
     return str(info.model_uri)
 
 
-def _check_reload(model_uri: str, probes: Mapping[str, str], evaluation: EvaluationConfig) -> None:
+def _check_reload(
+    model_uri: str, probes: Sequence[tuple[Sequence[Message], str]], evaluation: EvaluationConfig
+) -> None:
     loaded = mlflow.transformers.load_model(model_uri, return_type="components")
     answers = LocalModel(loaded["model"], loaded["tokenizer"]).generate(
-        list(probes),
-        max_new_tokens=evaluation.max_new_tokens,
+        [messages for messages, _ in probes],
+        max_new_tokens=evaluation.local_max_new_tokens,
         batch_size=evaluation.batch_size,
         num_beams=evaluation.num_beams,
     )
-    for (probe, before), answer in zip(probes.items(), answers, strict=True):
+    for (probe, before), answer in zip(probes, answers, strict=True):
         if answer != before:
+            asked = probe[-1]["content"]
             raise ReloadError(
-                f"the logged model {model_uri} answers {answer!r} to {probe!r} where it answered {before!r} before it "
+                f"the logged model {model_uri} answers {answer!r} to {asked!r} where it answered {before!r} before it "
                 "was logged; it was not registered"
             )

@@ -13,9 +13,11 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from llmops.evaluation import Estimate
-from llmops.evaluation.metrics.measurement import find_metric
 from llmops.settings import settings
-from tasks.results import EvaluationResult, label_of, with_interval
+from tasks.comparison_figures import differences_figure, slices_figure
+from tasks.evaluation_result import ChangedQuestion, ComparedWith, EvaluationResult
+
+SHOWN_CHANGES = 20
 
 STYLE = """<meta charset="utf-8"><style>
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -37,6 +39,11 @@ def publish_report(result: EvaluationResult, name: str, training_run_id: str | N
     """
     client = MlflowClient()
     pictures = {"metrics": metrics_figure(result)}
+    for number, one in enumerate(result.comparisons):
+        ending = f"-{number + 1}" if number else ""
+        pictures[f"differences{ending}"] = differences_figure(one, result.shown)
+        if one.slices:
+            pictures[f"slices{ending}"] = slices_figure(one)
     if training_run_id:
         pictures["loss"] = loss_figure(training_run_id)
     for picture, figure in pictures.items():
@@ -63,16 +70,43 @@ def report_markdown(result: EvaluationResult) -> str:
     if result.promotion is not None:
         parts.append(f"**{result.promotion.sentence}**")
     parts.append(figures_markdown(result))
-    for one in result.comparisons:
-        parts.append(f"**Against {one.model}: {one.comparison.verdict}.** {one.comparison.sentence}")
-        parts.append("\n".join(f"- {verdict.sentence}" for verdict in one.comparison.verdicts.values()))
+    parts += [f"**Note.** {_escaped(note)}" for note in result.notes]
+    if result.asking is not None and result.asking.sentence:
+        parts.append(f"Answers: {result.asking.sentence}.")
+    parts += [f"Judges of {name}: {_escaped(panel.sentence)}" for name, panel in result.judges.items()]
+    for compared in result.comparisons:
+        parts += comparison_markdown(compared)
     if result.examples:
-        parts.append(f"## {len(result.examples)} held-out inputs, before and after")
+        parts.append(f"## {len(result.examples)} held-out inputs")
         for one in result.examples:
-            rows = [["wanted", one.expected], ["before", one.baseline or ""], ["after", one.output]]
+            rows = [["wanted", one.expected], ["before", one.baseline or ""], ["after", one.output or ""]]
             parts.append(markdown_table(["input", _cell(one.input)], rows))
     parts.append(f"Dataset `{result.dataset}`, {result.split} split. MLflow run {run_link(result.run_id)}.")
     return "\n\n".join(parts)
+
+
+def comparison_markdown(one: ComparedWith) -> list[str]:
+    """A comparison: verdicts, slices, what judges prefer, and the questions that broke or were fixed."""
+    parts = [f"**Against {one.model}: {one.comparison.verdict}.** {_escaped(one.comparison.sentence)}"]
+    parts.append("\n".join(f"- {_escaped(verdict.sentence)}" for verdict in one.comparison.verdicts.values()))
+    parts += [_escaped(preference.sentence) for preference in one.preferences]
+    if one.slices:
+        rows = []
+        for part in one.slices:
+            span = part.difference
+            said = f"{span.value:+.3f} [{span.low:+.3f}, {span.high:+.3f}]" if span else ""
+            rows.append([f"{part.column} = {part.value}", part.label, f"{part.n:,}", said, part.verdict])
+        parts.append("### Slices\n\nVerdicts are corrected for the number of slices and metrics.")
+        parts.append(markdown_table(["slice", "metric", "questions", "difference", "verdict"], rows))
+    if one.changes is not None:
+        parts.append(f"### What changed\n\n{one.changes.sentence}")
+        parts += _changed("broke", one.changes.regressions) + _changed("fixed", one.changes.fixes)
+    return parts
+
+
+def _changed(what: str, changes: list[ChangedQuestion]) -> list[str]:
+    rows = [[one.input, one.expected, one.before, one.after] for one in changes[:SHOWN_CHANGES]]
+    return [markdown_table([f"{what}: input", "wanted", "before", "after"], rows)] if rows else []
 
 
 def run_link(run_id: str) -> str:
@@ -89,8 +123,9 @@ def figures_markdown(result: EvaluationResult) -> str:
     columns = columns_of(result)
     rows = []
     for name in result.metrics:
-        cells = [with_interval(name, figures[name]) if name in figures else "" for figures in columns.values()]
-        rows.append([label_of(name), *cells, result.verdicts.get(name, "")])
+        shown = result.shown[name]
+        cells = [shown.say(figures[name]) if name in figures else "" for figures in columns.values()]
+        rows.append([shown.heading, *cells, result.verdicts.get(name, "")])
     return markdown_table(["metric", *columns, "verdict"], rows)
 
 
@@ -109,25 +144,29 @@ def markdown_table(headings: list[str], rows: list[list[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    escaped = _escaped(text).replace("|", "\\|").replace("\n", " ")
     return escaped if len(escaped) <= 600 else f"{escaped[:600]}…"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("<", "&lt;")
 
 
 def metrics_figure(result: EvaluationResult) -> Figure:
     """Every metric between 0 and 100 with its 95 % interval, one colour a model."""
-    names = [name for name in result.metrics if find_metric(name).scale != "number"]
+    names = [name for name in result.metrics if result.shown[name].scale not in ("number", "real")]
     columns = columns_of(result)
-    figure = Figure(figsize=(8, 0.7 + 0.55 * len(names)), layout="constrained")
+    figure = Figure(figsize=(8, 1.2 + 0.5 * len(names)), layout="constrained")
     axes = figure.subplots()
     for place, (model, figures) in enumerate(columns.items()):
         shift = (place - (len(columns) - 1) / 2) * 0.2
         shown = [(row, name) for row, name in enumerate(names) if name in figures]
-        scale = [100.0 if find_metric(name).scale == "share" else 1.0 for _, name in shown]
+        scale = [1.0 if result.shown[name].scale == "hundred" else 100.0 for _, name in shown]
         middle = [figures[name].value * by for (_, name), by in zip(shown, scale, strict=True)]
         low = [(figures[name].value - figures[name].low) * by for (_, name), by in zip(shown, scale, strict=True)]
         high = [(figures[name].high - figures[name].value) * by for (_, name), by in zip(shown, scale, strict=True)]
         axes.errorbar(middle, [row + shift for row, _ in shown], xerr=[low, high], fmt="o", capsize=3, label=model)
-    axes.set_yticks(range(len(names)), [find_metric(name).label for name in names])
+    axes.set_yticks(range(len(names)), [result.shown[name].label for name in names])
     axes.invert_yaxis()
     axes.set_xlim(-2, 102)
     axes.set_xlabel("0 to 100, with 95 % intervals")

@@ -25,6 +25,12 @@ for name in ("MLFLOW_TRACKING_URI", "LLMOPS_MLFLOW_TRACKING_URI", "PREFECT_API_U
     os.environ.pop(name, None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that several processes end at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_sessionfinish() -> None:
     shutil.rmtree(_session_home, ignore_errors=True)
 
@@ -59,16 +65,23 @@ def home(tmp_path: Path, mlflow_database: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """One Prefect server for all tests that run flows."""
+def prefect_server() -> Iterator[str]:
+    """One Prefect server for all tests that run flows; where its API answers, for commands in their own process."""
     (_session_home / "prefect").mkdir(parents=True, exist_ok=True)
-    from prefect.settings import PREFECT_LOGGING_LEVEL, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        PREFECT_LOGGING_LEVEL,
+        temporary_settings,
+    )
     from prefect.testing.utilities import prefect_test_harness
 
     import tasks  # noqa: F401 (Prefect is imported with our settings)
 
-    with temporary_settings({PREFECT_LOGGING_LEVEL: "CRITICAL"}), prefect_test_harness(server_startup_timeout=180):
-        yield
+    # Stopping its heartbeats costs a flow run up to a second.
+    settings = {PREFECT_LOGGING_LEVEL: "CRITICAL", PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    with temporary_settings(settings), prefect_test_harness(server_startup_timeout=180):
+        yield str(PREFECT_API_URL.value())
 
 
 # A small task that is learnt in seconds: 5 names x 5 actions x 9 numbers.

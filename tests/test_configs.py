@@ -12,6 +12,9 @@ from pydantic import BaseModel, TypeAdapter
 from flows.catalogue import find_flows
 from flows.lifecycle import lifecycle
 from llmops.data.exports.provider_limits import LIMITS, FormatLimits
+from llmops.evaluation.suites import read_suites
+from llmops.llm.catalogue import load_catalogue
+from tasks.notifications import read_channels
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 PARAMETERS = inspect.signature(lifecycle.fn).parameters
@@ -28,6 +31,15 @@ def test_every_value_is_taken(file: str) -> None:
         if name == "export":  # a command, not a flow
             for format, limits in values["limits"].items():
                 FormatLimits.model_validate({**LIMITS[format].model_dump(), **limits})
+            continue
+        if name == "suites":
+            assert list(read_suites(CONFIGS / file)) == list(values)
+            continue
+        if file == "models.yaml":
+            assert load_catalogue(CONFIGS / file)
+            continue
+        if name == "channels":
+            assert list(read_channels(CONFIGS / file)) == list(values)
             continue
         flow = getattr(importlib.import_module(flows[name].module), flows[name].function)
         parameters = inspect.signature(flow.fn).parameters

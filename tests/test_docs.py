@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -41,10 +42,11 @@ def in_process(command: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, put_toy_tiny: Callable[[Path], None]) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, put_toy_tiny: Callable[[Path], None], mlflow_database: Path) -> Path:
     """A home where the base model `tiny` is of toy size, so that the commands as written take seconds."""
     folder = tmp_path_factory.mktemp("docs") / "home"
     put_toy_tiny(folder)
+    shutil.copy(mlflow_database, folder / "mlflow.db")
     return folder
 
 
@@ -61,10 +63,12 @@ def give_it_a_champion(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.service
 @pytest.mark.slow
-def test_every_command_shown_works(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_shown_works(home: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
     environment.pop("_MLFLOW_SERVER_ARTIFACT_ROOT", None)
     environment |= {"LLMOPS_HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    # One server for all of them; a command with a server of its own is what tests/flows/test_cli_run.py is about.
+    environment["LLMOPS_PREFECT_API_URL"] = prefect_server
     given = False
     for command in commands():
         if "champion" in command and not given:

@@ -106,6 +106,16 @@ def to_conversation(row: Mapping[str, Any]) -> Conversation:
     return conversation
 
 
+def prompt_of(row: Mapping[str, Any]) -> str | list[dict[str, Any]]:
+    """What a model is asked by a sample: the text of the one user message, or the conversation up to the answer.
+
+    >>> prompt_of({"input": "When?", "expected": "At nine."})
+    'When?'
+    """
+    asked = to_conversation(row)["messages"][:-1]
+    return asked[0]["content"] if [one["role"] for one in asked] == ["user"] else asked
+
+
 def parse_conversation(value: Any) -> Conversation:
     """Messages from a list of them, an object ``{"messages": […], "tools": […]}``, or the JSON text of either.
 

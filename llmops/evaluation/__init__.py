@@ -20,7 +20,8 @@
 'better'
 """
 
-from llmops.evaluation.comparison.gates import Comparison, GateConfig, MetricVerdict, Verdict, compare
+from llmops.evaluation.comparison.gates import Comparison, GateConfig, MetricVerdict, compare
+from llmops.evaluation.comparison.verdicts import Verdict
 from llmops.evaluation.comparison.wording import say_value
 from llmops.evaluation.metrics.measurement import METRICS, measure
 from llmops.evaluation.metrics.metric import Measured, Metric

@@ -1,4 +1,4 @@
-"""Train a model on (input, expected) pairs, in a folder that can be trained on after any accident.
+"""Train a model on (prompt, expected) pairs, in a folder that can be trained on after any accident.
 
 folder/checkpoints/   the newest two, and with early stopping the best
 folder/model/         at the end: full weights, or an adapter; with the tokenizer
@@ -22,6 +22,7 @@ from llmops.finetuning import checkpoints
 from llmops.finetuning.config import TrainingConfig
 from llmops.finetuning.progress import Progress, TrainingEvent
 from llmops.llm.chat_format import EncodedExamples, encode_examples, ensure_chat_template
+from llmops.llm.completions import Prompt
 from llmops.llm.quiet import silence_transformers
 
 MAX_VALIDATION_EXAMPLES = 256  # a fixed sample of this size is evaluated while training
@@ -35,7 +36,7 @@ NOT_PART_OF_THE_MODEL = (
     "README.md",
 )
 
-Pairs = Sequence[tuple[str, str]]
+Pairs = Sequence[tuple[Prompt, str]]
 
 
 class TrainingResult(BaseModel):
@@ -93,7 +94,7 @@ def train(
     folder: Path,
     on_event: Callable[[TrainingEvent], None] = lambda event: None,
 ) -> TrainingResult:
-    """Train ``base`` on (input, expected) pairs; go on from the newest complete checkpoint if there is one.
+    """Train ``base`` on (prompt, expected) pairs; go on from the newest complete checkpoint if there is one.
 
     A resumed run repeats its past log as ``replayed`` events and then takes the very steps that an
     uninterrupted one would have taken. Sets the random state of python, numpy and torch. An exception from
@@ -186,7 +187,7 @@ def _claim(folder: Path, base: Path, train: Pairs, validation: Pairs, config: Tr
         raise InputError(f"{folder} holds a training with other data or settings; remove it or name another folder")
 
 
-def _sample(pairs: Pairs) -> list[tuple[str, str]]:
+def _sample(pairs: Pairs) -> list[tuple[Prompt, str]]:
     if len(pairs) <= MAX_VALIDATION_EXAMPLES:
         return list(pairs)
     return random.Random(0).sample(list(pairs), MAX_VALIDATION_EXAMPLES)

@@ -1,7 +1,7 @@
 """Prompts and completions as token ids, in the format that travels with a model as its chat template.
 
-A sample's input is the one user message and its expected output the assistant's answer. Prompt and completion
-are encoded apart from each other and joined, so that the prompt's ids in training are exactly those at
+What is asked is one user message or a whole conversation, the expected output the assistant's answer. Prompt and
+completion are encoded apart from each other and joined, so that the prompt's ids in training are exactly those at
 generation.
 
 A tokenizer without a chat template gets a plain one, ``input``, a line break and ``=>``:
@@ -14,7 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jinja2 import TemplateError
+
 from llmops.errors import InputError
+from llmops.llm.completions import Prompt, as_messages
 
 IGNORED_LABEL = -100  # what torch's cross entropy leaves out of the loss
 
@@ -57,20 +60,24 @@ def ensure_chat_template(tokenizer: Any) -> None:
         tokenizer.pad_token = tokenizer.eos_token
 
 
-def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
+def encode_prompt(tokenizer: Any, prompt: Prompt) -> list[int]:
     """The ids of one prompt, ending where the answer begins."""
     return encode_prompts(tokenizer, [prompt])[0]
 
 
-def encode_prompts(tokenizer: Any, prompts: Sequence[str]) -> list[list[int]]:
-    """The ids of each prompt, ending where the answer begins."""
+def encode_prompts(tokenizer: Any, prompts: Sequence[Prompt]) -> list[list[int]]:
+    """The ids of each prompt, ending where the answer begins.
+
+    Raises:
+        InputError: the chat template does not take such a conversation.
+    """
     if not prompts:
         return []
-    rendered = tokenizer.apply_chat_template(
-        [[{"role": "user", "content": prompt}] for prompt in prompts],
-        add_generation_prompt=True,
-        tokenize=False,
-    )
+    conversations = [list(as_messages(prompt)) for prompt in prompts]
+    try:
+        rendered = tokenizer.apply_chat_template(conversations, add_generation_prompt=True, tokenize=False)
+    except TemplateError as error:
+        raise InputError(f"the chat template of {tokenizer.name_or_path} refuses a conversation: {error}") from error
     return _encode(tokenizer, rendered)
 
 
@@ -80,14 +87,16 @@ def encode_completions(tokenizer: Any, completions: Sequence[str]) -> list[list[
     return [ids + end for ids in _encode(tokenizer, completions)]
 
 
-def encode_example(tokenizer: Any, prompt: str, expected: str, max_length: int) -> tuple[list[int], list[int]] | None:
+def encode_example(
+    tokenizer: Any, prompt: Prompt, expected: str, max_length: int
+) -> tuple[list[int], list[int]] | None:
     """The (input ids, labels) of one example; None where its completion alone exceeds ``max_length``."""
     examples = encode_examples(tokenizer, [(prompt, expected)], max_length).examples
     return examples[0] if examples else None
 
 
-def encode_examples(tokenizer: Any, pairs: Sequence[tuple[str, str]], max_length: int) -> EncodedExamples:
-    """Encode (input, expected) pairs; labels are -100 on the prompt, so that only the completion is learnt.
+def encode_examples(tokenizer: Any, pairs: Sequence[tuple[Prompt, str]], max_length: int) -> EncodedExamples:
+    """Encode (prompt, expected) pairs; labels are -100 on the prompt, so that only the completion is learnt.
 
     An example longer than ``max_length`` tokens loses the left end of its prompt and keeps its completion
     whole, because an answer cut short teaches the model to stop anywhere. Where the completion leaves no room

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Message = Mapping[str, Any]
 """One message of a conversation as OpenAI's Chat Completions writes it: ``{"role": "user", "content": "…"}``."""
 
+Prompt = str | Sequence[Message]
+"""What is asked: the text of one user message, or a conversation."""
+
 FinishReason = Literal["stop", "length", "refusal", "tool_calls", "other"]
 """stop: it was done · length: cut at the token limit · refusal: the model or a filter declined"""
 
@@ -27,6 +30,20 @@ class Parameters(BaseModel):
     seed: int | None = Field(default=None, description="For the providers that take one.")
     stop: tuple[str, ...] = Field(default=(), description="Texts that end the answer.")
     extra: dict[str, Any] = Field(default={}, description="Passed to the provider as it is.")
+
+
+def as_messages(prompt: Prompt) -> Sequence[Message]:
+    """A prompt as a conversation.
+
+    >>> as_messages("When?")
+    [{'role': 'user', 'content': 'When?'}]
+    """
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+
+
+def texts_of(prompt: Prompt) -> list[str]:
+    """The texts of a prompt's messages."""
+    return [str(message.get("content") or "") for message in as_messages(prompt)]
 
 
 @dataclass(frozen=True, slots=True)

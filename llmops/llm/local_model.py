@@ -13,6 +13,7 @@ from typing import Any
 
 from llmops.errors import InputError
 from llmops.llm.chat_format import encode_completions, encode_prompts, ensure_chat_template
+from llmops.llm.completions import Prompt
 from llmops.llm.quiet import silence_transformers
 
 
@@ -87,7 +88,7 @@ class LocalModel:
 
     def generate(
         self,
-        inputs: Sequence[str],
+        inputs: Sequence[Prompt],
         max_new_tokens: int,
         batch_size: int = 32,
         num_beams: int = 1,
@@ -138,8 +139,8 @@ class LocalModel:
                 on_batch(done, len(prompts))
         return answers
 
-    def score(self, pairs: Sequence[tuple[str, str]], batch_size: int = 32) -> list[TokenScore]:
-        """Score the expected answer of each (input, expected) pair, teacher-forced, in the order given.
+    def score(self, pairs: Sequence[tuple[Prompt, str]], batch_size: int = 32) -> list[TokenScore]:
+        """Score the expected answer of each (prompt, expected) pair, teacher-forced, in the order given.
 
         A pair too long for the model loses the left end of its prompt; a completion that alone is too long
         is scored up to where the model ends.

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -103,13 +103,19 @@ class CommandLine:
 
     home: Path
     folder: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """A clean environment that names the home and finds the package."""
+        """A clean environment that names the home and finds the package, with the settings."""
         ours = ("LLMOPS_", "PREFECT_", "MLFLOW_", "_MLFLOW_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        return {**kept, "LLMOPS_HOME": str(self.home), "PYTHONPATH": f"{PROJECT}{os.pathsep}{self.folder}"}
+        return {
+            **kept,
+            "LLMOPS_HOME": str(self.home),
+            "PYTHONPATH": f"{PROJECT}{os.pathsep}{self.folder}",
+            **self.settings,
+        }
 
     def command(self, *arguments: str) -> list[str]:
         """The command that runs one of the package's flows."""

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,9 @@ def test_bad_input_is_one_line_and_starts_nothing(command_line: Any) -> None:
     assert not processes_of(command_line.home)
 
 
-def test_a_bug_is_one_line_that_says_where_the_traceback_is(command_line: Any) -> None:
-    done = command_line.run("greet", "--who", "x", "--end", "bug")
+def test_a_bug_is_one_line_that_says_where_the_traceback_is(command_line: Any, prefect_server: str) -> None:
+    on_a_server = replace(command_line, settings={"LLMOPS_PREFECT_API_URL": prefect_server})
+    done = on_a_server.run("greet", "--who", "x", "--end", "bug")
     assert done.returncode == 70
     assert "Traceback" not in done.stderr
     last = done.stderr.splitlines()[-1]

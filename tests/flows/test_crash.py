@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ CONFIG = {
     "base_model": "scratch",
     "search": {"trials": 0},
     "scratch": {"vocabulary": 300, "hidden": 64, "intermediate": 128, "layers": 2, "heads": 2, "positions": 64},
-    "training": {"method": "full", "epochs": 40, "learning_rate": 0.003, "max_length": 64, "checkpoint_steps": 40},
+    "training": {"method": "full", "epochs": 12, "learning_rate": 0.003, "max_length": 64, "checkpoint_steps": 20},
     "evaluation": {"max_new_tokens": 16},
 }
 
@@ -34,8 +35,8 @@ def command(tmp_path_factory: pytest.TempPathFactory, pairs_file: Path) -> list[
     return [sys.executable, "-m", "flows.cli", "run", "lifecycle", *options]
 
 
-def start(command: list[str], home: Path) -> subprocess.Popen[str]:
-    environment = os.environ | {"LLMOPS_HOME": str(home)}
+def start(command: list[str], home: Path, **settings: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"LLMOPS_HOME": str(home), **settings}
     environment = {name: value for name, value in environment.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
     environment.pop("_MLFLOW_SERVER_ARTIFACT_ROOT", None)
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -93,8 +94,13 @@ def prefect_states(home: Path) -> dict[str, set[str]]:
         }
 
 
-def test_killed_and_started_again_equals_never_killed(command: list[str], tmp_path: Path) -> None:
+def test_killed_and_started_again_equals_never_killed(
+    command: list[str], tmp_path: Path, mlflow_database: Path, prefect_server: str
+) -> None:
     killed_home, calm_home = tmp_path / "killed", tmp_path / "calm"
+    for home in (killed_home, calm_home):
+        home.mkdir()
+        shutil.copy(mlflow_database, home / "mlflow.db")
     victim = start(command, killed_home)
     wait_for_checkpoint(victim, killed_home)
     victim.send_signal(signal.SIGKILL)  # not waited for yet: whoever restarts a command may find it a zombie
@@ -105,7 +111,8 @@ def test_killed_and_started_again_equals_never_killed(command: list[str], tmp_pa
     resumed, said = finish(start(command, killed_home))
     assert "resumed from step" in said
     victim.communicate()
-    calm, _ = finish(start(command, calm_home))
+    # What was killed had a Prefect server of its own; this one needs none.
+    calm, _ = finish(start(command, calm_home, LLMOPS_PREFECT_API_URL=prefect_server))
 
     after = {run.info.run_name: run for run in runs(killed_home)}
     assert {name: after[name].info.run_id for name in interrupted} == interrupted, "the same runs go on"

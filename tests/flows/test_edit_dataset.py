@@ -16,6 +16,8 @@ from mlflow import MlflowClient
 from llmops.data import ColumnMapping, DatasetStore
 from llmops.data.samples import SAMPLE_SCHEMA, sample_table
 from llmops.errors import InputError
+from llmops.evaluation.metrics.measurement import find_metric
+from llmops.evaluation.metrics.metric import Measured
 from llmops.evaluation.questions import distinct_questions
 from tasks.evaluated_samples import log_samples
 from tasks.tracking import log_dataset, tracked_run
@@ -121,7 +123,9 @@ def test_failures_become_a_regression_set_in_one_command(edit: Edit, store: Data
     questions = distinct_questions(store.read(evaluated))
     with tracked_run("evaluate", experiment="support") as run:
         log_dataset(run.run_id, evaluated, "evaluation")
-        log_samples(run.run_id, questions, ["r1", "r4", "r4"], {"exact_match": np.array([1.0, 0.0, 1.0])})
+        rows = np.array([[1.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
+        measured = Measured(find_metric("exact_match"), rows, questions.groups, questions.ids)
+        log_samples(run.run_id, questions, [], {"exact_match": measured})
     result = edit("regressions", add_failures=run.run_id, kind="regression")
     version = store.resolve("regressions")
     assert (version.kind, version.parent, version.counts) == (

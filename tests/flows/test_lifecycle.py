@@ -17,7 +17,7 @@ from llmops.evaluation.config import EvaluationConfig
 from llmops.finetuning import ScratchRecipe, TrainingConfig
 from llmops.tuning import SearchConfig, SearchSpace
 from tasks.datasets import dataset_store
-from tasks.results import EvaluationResult
+from tasks.evaluation_result import EvaluationResult
 
 pytestmark = pytest.mark.service
 

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,10 +14,12 @@ from llmops.data import DatasetStore, DatasetVersion
 from llmops.data.conversations import from_messages
 from llmops.data.samples import SAMPLE_SCHEMA, sample_table
 from llmops.errors import InputError
-from llmops.evaluation import estimates, measure
+from llmops.evaluation.answers import BATCH_SCHEMA
+from llmops.evaluation.metrics.measurement import build_metrics, find_metric, gather
+from llmops.evaluation.metrics.metric import Answers
+from llmops.evaluation.metrics.scoring import score
 from llmops.evaluation.questions import distinct_questions
-from tasks.evaluated_samples import failed_samples
-from tasks.evaluation import Assessed, record_evaluation
+from tasks.evaluated_samples import failed_samples, log_samples
 from tasks.tracking import log_dataset, tracked_run
 
 CHAT = from_messages(
@@ -52,23 +55,38 @@ def version(home: Path) -> DatasetVersion:
 
 
 @pytest.fixture
-def run_id(version: DatasetVersion) -> str:
+def run_id(version: DatasetVersion, tmp_path: Path) -> str:
     """An evaluation of a model that gives one answer to a question, whatever its context: wrong in most."""
     questions = distinct_questions(table(ROWS))
     outputs = [ANSWERS[text] for text in questions.inputs]
-    measured = measure(outputs, questions.references, None, questions.groups)
-    assessed = Assessed("model", outputs, measured, estimates(measured, seed=0), None, 1.0)
+    rows = score(build_metrics(["exact_match", "rougeL"]), Answers(outputs, questions.references))
+    place = np.arange(len(questions))
+    measured = {
+        name: gather(find_metric(name), values, place, questions.ids, questions.groups) for name, values in rows.items()
+    }
     with tracked_run("evaluate", experiment="support") as run:
         log_dataset(run.run_id, version, "evaluation")
-        record_evaluation.fn(run.run_id, assessed, questions)
+        log_samples(run.run_id, questions, batches(tmp_path, outputs), measured)
     return run.run_id
+
+
+def batches(folder: Path, outputs: list[str]) -> list[Path]:
+    """The answers in two files, as a collection leaves them."""
+    files = []
+    for number, part in enumerate((range(3), range(3, len(outputs)))):
+        known = {"text": [outputs[place] for place in part], "question": list(part)}
+        columns = [pa.array(known.get(one.name, [None] * len(part)), one.type) for one in BATCH_SCHEMA]
+        files.append(folder / f"{number}.arrow")
+        with pa.OSFile(str(files[-1]), "wb") as file, pa.ipc.new_file(file, BATCH_SCHEMA) as writer:
+            writer.write_table(pa.table(columns, schema=BATCH_SCHEMA))
+    return files
 
 
 def test_every_question_has_its_answer_its_scores_and_its_samples(run_id: str, tmp_path: Path) -> None:
     found = pq.read_table(MlflowClient().download_artifacts(run_id, "samples.parquet", str(tmp_path)))
-    assert found.column_names[:5] == ["input", "references", "output", "group", "sample_ids"]
+    assert found.column_names[:6] == ["id", "input", "context", "references", "group", "sample_ids"]
     assert found["references"].to_pylist() == [["one"], ["two"], ["deux"], ["zwei", "zwo"], ["three"]]
-    assert found["output"].to_pylist() == ["one", "deux", "deux", "deux", "three cats"]
+    assert found["outputs"].to_pylist() == [["one"], ["deux"], ["deux"], ["deux"], ["three cats"]]
     assert found["exact_match"].to_pylist() == [1.0, 0.0, 1.0, 0.0, 0.0]
     assert found["rougeL"].to_pylist()[0] == pytest.approx(100)
     assert 0 < found["rougeL"].to_pylist()[4] < 100
@@ -111,7 +129,7 @@ def test_a_dataset_that_is_gone_or_another_under_its_name_is_refused(
 def test_runs_and_metrics_without_failures_to_read_are_refused(run_id: str) -> None:
     with pytest.raises(InputError, match="did not measure token_accuracy"):
         failed_samples(run_id, "token_accuracy")
-    with pytest.raises(InputError, match="no metric is called 'wit'"):
+    with pytest.raises(InputError, match="did not measure wit"):
         failed_samples(run_id, "wit")
     with tracked_run("tune", experiment="support") as run, pytest.raises(InputError, match="name a run of the flow"):
         failed_samples(run.run_id, "exact_match")

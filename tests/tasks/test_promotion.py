@@ -7,9 +7,9 @@ from mlflow import MlflowClient
 
 from llmops.errors import InputError
 from llmops.evaluation import GateConfig, compare, measure
+from tasks.evaluation_result import ComparedWith
 from tasks.promotion import Decision, decide, promote, roll_back
 from tasks.registry import version_at
-from tasks.results import ComparedWith
 
 PASSED = Decision(passed=True, verdict="better", reason="it is better")
 FAILED = Decision(passed=False, verdict="worse", reason="it is worse")

@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 from llmops.evaluation.config import EvaluationConfig
 from llmops.finetuning import TrainingConfig, merge_adapter, train
 from llmops.llm import LocalModel
+from llmops.llm.completions import Message
 from tasks.registry import ReloadError, find_version, register_model
 from tasks.tracking import tracked_run
 from tasks.training import Job, Trained
@@ -27,10 +28,13 @@ def trained(home: Path, half_trained: Path, pairs: list[tuple[str, str]]) -> Tra
     return Trained(job, result, run.run_id, reused=False)
 
 
-def answers(trained: Trained, pairs: list[tuple[str, str]]) -> dict[str, str]:
+Probe = tuple[list[Message], str]
+
+
+def answers(trained: Trained, pairs: list[tuple[str, str]]) -> list[Probe]:
     inputs = [text for text, _ in pairs[:4]]
     outputs = LocalModel.load(trained.job.weights).generate(inputs, max_new_tokens=12)
-    return dict(zip(inputs, outputs, strict=True))
+    return [([{"role": "user", "content": text}], output) for text, output in zip(inputs, outputs, strict=True)]
 
 
 def test_a_version_answers_as_the_model_did_and_keeps_its_evidence(
@@ -49,9 +53,9 @@ def test_a_version_answers_as_the_model_did_and_keeps_its_evidence(
     assert "adapter/adapter_model.safetensors" in logged
 
     # What a user of the registry does: the chat interface of MLflow, which applies the model's own format.
-    question, answer = next(iter(probes.items()))
+    messages, answer = probes[0]
     served = mlflow.pyfunc.load_model(f"models:/toy/{found.version}")
-    [reply] = served.predict({"messages": [{"role": "user", "content": question}]})
+    [reply] = served.predict({"messages": messages})
     assert reply["choices"][0]["message"]["content"].strip() == answer
 
     again = register_model.fn("toy", trained, trained.job.weights, probes, ASKED, {"dataset": "toy@2"})
@@ -61,7 +65,7 @@ def test_a_version_answers_as_the_model_did_and_keeps_its_evidence(
 def test_a_model_that_reloads_to_other_answers_is_not_registered(
     trained: Trained, pairs: list[tuple[str, str]]
 ) -> None:
-    probes = {question: f"not {answer}" for question, answer in answers(trained, pairs).items()}
+    probes = [(messages, f"not {answer}") for messages, answer in answers(trained, pairs)]
     with pytest.raises(ReloadError, match="it was not registered"):
         register_model.fn("toy", trained, trained.job.weights, probes, ASKED, {})
     assert MlflowClient().search_registered_models() == []

@@ -3,12 +3,13 @@
 import base64
 
 from llmops.evaluation import Estimate, GateConfig, compare, measure
+from tasks.evaluation_result import ComparedWith, EvaluationResult, Example, ShownMetric
 from tasks.report import data_uri, markdown_table, metrics_figure, report_markdown
-from tasks.results import ComparedWith, EvaluationResult, Example, with_interval
 
 REFERENCES = [["yes"]] * 100
 CANDIDATE = measure(["yes"] * 90 + ["no"] * 10, REFERENCES, names=["exact_match"])
 BASE = measure(["yes"] * 10 + ["no"] * 90, REFERENCES, names=["exact_match"])
+EXACT = ShownMetric(label="exact match", scale="share")
 HALF = Estimate(value=0.5, low=0.4, high=0.6, n=100)
 
 
@@ -26,9 +27,10 @@ def result() -> EvaluationResult:
         model_uri="models:/toy/1",
         run_id="r",
         metrics={"exact_match": Estimate(value=0.9, low=0.82, high=0.95, n=100)},
+        shown={"exact_match": EXACT},
         comparisons=[against],
         nearest_neighbour={"exact_match": HALF},
-        examples=[Example(input="a | b", expected="<script>", baseline=None, output="two\nlines")],
+        examples=[Example(input="a | b", messages=[], expected="<script>", baseline=None, output="two\nlines")],
     )
 
 
@@ -60,6 +62,8 @@ def test_the_picture_has_a_point_for_every_model() -> None:
 
 
 def test_units_are_those_people_use() -> None:
-    assert with_interval("exact_match", HALF) == "50.0 [40.0, 60.0]"
-    assert with_interval("bleu", Estimate(value=67.04, low=66, high=68, n=5)) == "67.0 [66.0, 68.0]"
-    assert with_interval("loss", Estimate(value=0.5, low=0.4, high=0.6, n=5)) == "0.500 [0.400, 0.600]"
+    assert EXACT.say(HALF) == "50.0 [40.0, 60.0]"
+    bleu, loss = ShownMetric(label="BLEU", scale="hundred"), ShownMetric(label="loss", scale="number")
+    assert bleu.say(Estimate(value=67.04, low=66, high=68, n=5)) == "67.0 [66.0, 68.0]"
+    assert loss.say(Estimate(value=0.5, low=0.4, high=0.6, n=5)) == "0.500 [0.400, 0.600]"
+    assert loss.say(Estimate(value=0.00002, low=0.00001, high=0.00003, n=5)) == "0.000020 [0.000010, 0.000030]"

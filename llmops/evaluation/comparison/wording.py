@@ -2,6 +2,7 @@
 
 from llmops.evaluation.metrics.metric import Metric
 from llmops.evaluation.statistics.intervals import Estimate
+from llmops.evaluation.statistics.pairing import share_missing
 
 
 def say_value(metric: Metric, value: float) -> str:
@@ -24,7 +25,7 @@ def say_difference(metric: Metric, candidate: float, baseline: float, difference
     turned = (change > 0) == metric.higher_is_better
     low, high = (difference.low, difference.high) if turned else (-difference.high, -difference.low)
     factor = 100 if metric.scale == "share" else 1
-    unit = "" if metric.scale == "number" else " points"
+    unit = " points" if metric.scale in ("share", "hundred") else ""
     span = f"({100 * level:.4g} % interval {_number(metric, factor * low)} to {_number(metric, factor * high)})"
     amount = f"{_number(metric, factor * abs(change))}{unit} {word}" if change else "no difference"
     values = f"{say_value(metric, candidate)} against {say_value(metric, baseline)}"
@@ -32,5 +33,24 @@ def say_difference(metric: Metric, candidate: float, baseline: float, difference
 
 
 def _number(metric: Metric, value: float) -> str:
-    text = f"{value:.3f}" if metric.scale == "number" else f"{value:.1f}"
+    text = f"{value:.1f}" if metric.scale in ("share", "hundred") else f"{value:.3f}"
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def say_missing(n: int, candidate: int, baseline: int, most: float) -> str:
+    """What one side lacks beside the n questions compared, and how much it may lack."""
+    who, missing = ("candidate", candidate) if candidate >= baseline else ("baseline", baseline)
+    share = share_missing(n, candidate, baseline)
+    return (
+        f"the {who} has no measured answer to {missing:,} of {n + candidate + baseline:,} questions "
+        f"({100 * share:.1f} %), and at most {100 * most:.4g} % may be missing"
+    )
+
+
+def listed(names: list[str]) -> str:
+    """Names as a sentence has them.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

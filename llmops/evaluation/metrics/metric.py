@@ -5,7 +5,7 @@ metric here is a table of sufficient statistics, one row a sample, and a functio
 score, its bootstrap and a paired comparison are then the same few lines for all metrics.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
@@ -50,6 +50,17 @@ class Usage:
     cost: FloatArray
     finish_reasons: Sequence[str]
 
+    def take(self, places: Sequence[int]) -> "Usage":
+        """That of the answers at these places."""
+        chosen = np.asarray(places, dtype=np.int64)
+        return Usage(
+            self.latency_s[chosen],
+            self.input_tokens[chosen],
+            self.output_tokens[chosen],
+            self.cost[chosen],
+            [self.finish_reasons[place] for place in places],
+        )
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -59,7 +70,8 @@ class Answers:
 
     outputs: what the model wrote. references: one or more right answers of each. inputs: what was asked. contexts:
     what it was to be answered from. metadata: that of the sample. usage: what the answers took. token_scores: (m, 3),
-    the sums over the references of negative log-likelihood (nats), tokens, and tokens predicted right.
+    the sums over the references of negative log-likelihood (nats), tokens, and tokens predicted right. ids: what names
+    the question in a message. What is not known of any answer is left empty.
     """
 
     outputs: Sequence[str]
@@ -69,6 +81,29 @@ class Answers:
     metadata: Sequence[Mapping[str, str]] = ()
     usage: Usage | None = None
     token_scores: FloatArray | None = None
+    ids: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.outputs)
+
+    def take(self, places: Sequence[int]) -> "Answers":
+        """The answers at these places, in their order."""
+        return Answers(
+            [self.outputs[place] for place in places],
+            [self.references[place] for place in places],
+            [self.inputs[place] for place in places] if len(self.inputs) else (),
+            [self.contexts[place] for place in places] if len(self.contexts) else (),
+            [self.metadata[place] for place in places] if len(self.metadata) else (),
+            None if self.usage is None else self.usage.take(places),
+            None if self.token_scores is None else self.token_scores[np.asarray(places, dtype=np.int64)],
+            [self.ids[place] for place in places] if len(self.ids) else (),
+        )
+
+    def name_of(self, place: int) -> str:
+        """How a message names one answer: by its question's id, or by its place and the first words of its input."""
+        if len(self.ids):
+            return f"sample {self.ids[place]}"
+        return f"sample {place} ({self.inputs[place][:60]!r})" if len(self.inputs) else f"sample {place}"
 
 
 @dataclass(frozen=True)
@@ -77,7 +112,9 @@ class Metric:
 
     rows: m answers -> (m, k) sufficient statistics, NaN throughout the row of an answer that cannot be measured.
     aggregate: (..., k) summed rows -> (...) scores. For a share the k = 2 columns are the number right and the number
-    there are; for every other mean the sum and the number.
+    there are; for every other mean the sum and the number. The row of an answer depends on that answer alone.
+    needs_references: an answer without one is not measured. parallel: rows takes long, needs only outputs, references
+    and inputs, and can be pickled: it may run in other processes.
     """
 
     name: str
@@ -87,6 +124,8 @@ class Metric:
     aggregate: Callable[[FloatArray], FloatArray]
     higher_is_better: bool = True
     needs_token_scores: bool = False
+    needs_references: bool = False
+    parallel: bool = False
 
     @property
     def highest(self) -> float:
@@ -154,6 +193,16 @@ class Measured:
         totals = np.zeros((len(labels), self.rows.shape[1]))
         np.add.at(totals, place, self.rows)
         return totals
+
+
+def mean_rows(values: Iterable[float | None]) -> FloatArray:
+    """Statistics of a mean or share, (m, 2): each value and a 1; NaN throughout where the value is None or NaN.
+
+    >>> mean_rows([True, None, 0.5]).tolist()
+    [[1.0, 1.0], [nan, nan], [0.5, 1.0]]
+    """
+    column = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    return np.column_stack([column, np.where(np.isnan(column), np.nan, 1.0)])
 
 
 def ratio(sums: FloatArray) -> FloatArray:

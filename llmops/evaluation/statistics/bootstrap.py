@@ -20,18 +20,30 @@ def resampled_totals(group_totals: FloatArray, draws: int = DRAWS, seed: int = S
     count = len(group_totals)
     chunk = max(1, CELLS // count)
     random = np.random.default_rng(seed)
-    totals = np.empty((draws, group_totals.shape[1]))
+    varying = np.ptp(group_totals, axis=0) > 0
+    tables = np.ascontiguousarray(group_totals[:, varying])
+    totals = np.empty((draws, tables.shape[1]), tables.dtype)
     for start in range(0, draws, chunk):
         size = min(chunk, draws - start)
         drawn = random.integers(0, count, size=(size, count))
         drawn += np.arange(size)[:, np.newaxis] * count
         weights = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
-        totals[start : start + size] = weights @ group_totals
-    return totals
+        np.matmul(weights.astype(tables.dtype), tables, out=totals[start : start + size])
+    if varying.all():
+        return totals
+    # A column that is the same for all groups, as the number of questions is, is so in every resample.
+    found = np.empty((draws, group_totals.shape[1]), totals.dtype)
+    found[:, varying] = totals
+    found[:, ~varying] = count * group_totals[0, ~varying]
+    return found
 
 
-def stretched_percentiles(value: float, replicates: FloatArray, groups: int, alpha: float) -> tuple[float, float]:
+def stretched_percentiles(
+    value: FloatArray, ordered: FloatArray, groups: int, alpha: float
+) -> tuple[FloatArray, FloatArray]:
     """Limits of the two-sided 1 - alpha interval: bootstrap percentiles, pulled outwards for few groups.
+
+    value: (...). ordered: (..., draws) the bootstrap's values, sorted.
 
     Plain percentiles are too narrow with few groups: they take the normal for the t distribution, and the
     bootstrap's variance is (G - 1) / G of the unbiased one. Hesterberg (2015, "What Teachers Should Know
@@ -47,5 +59,13 @@ def stretched_percentiles(value: float, replicates: FloatArray, groups: int, alp
     """
     tail = 1 - alpha / 2
     stretch = stdtrit(groups - 1, tail) / ndtri(tail) * np.sqrt(groups / (groups - 1))
-    low, high = np.quantile(replicates, [1 - tail, tail])
-    return float(value - stretch * max(value - low, 0)), float(value + stretch * max(high - value, 0))
+    low, high = _quantile(ordered, 1 - tail), _quantile(ordered, tail)
+    return value - stretch * np.maximum(value - low, 0), value + stretch * np.maximum(high - value, 0)
+
+
+def _quantile(ordered: FloatArray, level: float) -> FloatArray:
+    """NumPy's default (linear) quantile along the last axis, which is sorted already."""
+    place = level * (ordered.shape[-1] - 1)
+    below = min(int(place), ordered.shape[-1] - 2)
+    found: FloatArray = ordered[..., below] + (place - below) * (ordered[..., below + 1] - ordered[..., below])
+    return found

@@ -82,18 +82,6 @@ def test_a_single_group_is_refused() -> None:
         estimate(measured["bleu"])
 
 
-@pytest.mark.parametrize("changed", ["rows", "groups", "samples"])
-def test_different_samples_are_refused(changed: str) -> None:
-    one = measure(["a", "b", "c"], [["a"], ["a"], ["c"]], groups=["x", "y", "z"], names=["chrf"])
-    two = {
-        "rows": measure(["a", "b"], [["a"], ["a"]], groups=["x", "y"], names=["chrf"]),
-        "groups": measure(["a", "b", "c"], [["a"], ["a"], ["c"]], groups=["x", "x", "z"], names=["chrf"]),
-        "samples": measure(["a", "b", "c"], [["a"], ["a"], ["d"]], groups=["x", "y", "z"], names=["chrf"]),
-    }[changed]
-    with pytest.raises(InputError, match="chrf: candidate and baseline were measured on different samples"):
-        differences(one, two)
-
-
 def test_resamples_are_those_of_whole_groups() -> None:
     totals = np.arange(12.0).reshape(6, 2)
     drawn = resampled_totals(totals, draws=20_000)
@@ -128,11 +116,8 @@ def test_bootstrap_coverage(simulate: Callable[..., FloatArray], groups: int, kn
     data = simulate(np.random.default_rng(11), groups)
     resampled = resampled_totals(np.moveaxis(data, 0, 1).reshape(groups, -1)).reshape(-1, R, 2)
     replicates, sums = resampled[..., 0] / resampled[..., 1], data.sum(axis=1)
-    limits = [
-        stretched_percentiles(value, replicates[:, place], groups, 0.05)
-        for place, value in enumerate(sums[:, 0] / sums[:, 1])
-    ]
-    covered = np.mean([low <= 1 <= high for low, high in limits])
+    low, high = stretched_percentiles(sums[:, 0] / sums[:, 1], np.sort(replicates.T), groups, 0.05)
+    covered = np.mean((low <= 1) & (high >= 1))
     assert abs(covered - known) < three_standard_errors(known)
 
 
@@ -142,8 +127,9 @@ def test_bootstrap_coverage(simulate: Callable[..., FloatArray], groups: int, kn
         (0.7, 0.0, 15, 0.95),
         (0.7, 0.3, 15, 0.95),
         (0.7, 0.3, 40, 0.95),
-        (0.9, 0.3, 15, 0.913),
-        (0.9, 0.3, 40, 0.94),
+        (0.9, 0.3, 15, 0.95),
+        (0.9, 0.3, 25, 0.95),
+        (0.9, 0.6, 40, 0.95),
     ],
 )
 def test_coverage_of_shares_in_groups(right: float, alike: float, groups: int, known: float) -> None:
@@ -154,13 +140,9 @@ def test_coverage_of_shares_in_groups(right: float, alike: float, groups: int, k
         scale = 1 / alike - 1
         chances = random.beta(right * scale, (1 - right) * scale, (R, groups))
     totals = np.stack([random.binomial(5, chances), np.full((R, groups), 5)], axis=-1).astype(float)
-    covered = 0
-    for rows in totals:
-        low, high = bounded_score(Measured(METRICS["exact_match"], rows, np.arange(groups), np.arange(groups))).limits(
-            0.05
-        )
-        covered += low <= right <= high
-    assert covered / R > known - three_standard_errors(known)
+    low, high = bounded_score(METRICS["exact_match"], totals).limits(0.05)
+    covered = np.mean((low <= right) & (high >= right))
+    assert covered > known - three_standard_errors(known)
 
 
 def test_coverage_of_a_mean_near_its_ceiling() -> None:
