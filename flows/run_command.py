@@ -204,12 +204,16 @@ class _Outcome:
 
 def _call(flow: Any, arguments: Mapping[str, Any], at_the_end: ExitStack, stopped: _Stopped) -> _Outcome:
     from prefect import tags
+    from prefect.context import TagsContext
 
     began: list[float] = []
 
     def on_running(_flow: Any, flow_run: Any, _state: Any) -> None:
         began.append(time.time())
         note_flow_run(flow_run.id)
+        # The tag is for the flow run alone: for each tag of a task run Prefect asks its server for a slot, up to a
+        # second every time. Lasts until the block of the tag ends.
+        TagsContext(current_tags=set()).__enter__()
 
     watched = flow.with_options(on_running=[on_running, *flow.on_running_hooks])
     at_the_end.callback(_flush, stopped)

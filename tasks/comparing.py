@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from mlflow import MlflowClient
 
 from llmops.errors import InputError
-from llmops.evaluation import Comparison, GateConfig, Measured, compare, estimates
+from llmops.evaluation import GateConfig, Measured, compare, estimates
 from llmops.evaluation.comparison.changes import Change, find_changes
 from llmops.evaluation.comparison.slices import Slice, compare_slices, slice_table
 from llmops.evaluation.config import EvaluationConfig
@@ -24,6 +24,8 @@ from tasks.evaluation_result import ChangedQuestion, ChangedQuestions, ComparedW
 from tasks.judging import Preference, asker, prefer
 
 LISTED = 50
+OF_REPEATS = (".pass@", ".pass^", ".flaky")
+Side = Mapping[str, Measured]
 
 
 def compare_with(
@@ -51,11 +53,11 @@ def compare_with(
     Raises:
         InputError: the two cannot be compared by what is gated.
     """
-    comparison, narrowed = gated(candidate, other, gate, evaluation.seed)
+    mine, theirs, narrowed = comparable(candidate, other, gate)
+    comparison = compare(mine, theirs, narrowed, seed=evaluation.seed)
     changes = find_changes(candidate.measured[comparison.primary], other.measured[comparison.primary], most=LISTED)
     slices: list[Slice] = []
     if evaluation.slices:
-        mine, theirs = _sides(candidate, other, narrowed)
         slices = compare_slices(
             mine, theirs, questions.ids, questions.metadata, evaluation.slices, narrowed, seed=evaluation.seed
         )
@@ -77,45 +79,34 @@ def compare_with(
     )
 
 
-def gated(
-    candidate: Assessed, other: Assessed | EarlierRun, gate: GateConfig, seed: int
-) -> tuple[Comparison, GateConfig]:
-    """The gate's answer, and the gate as it was asked.
+def comparable(candidate: Assessed, other: Assessed | EarlierRun, gate: GateConfig) -> tuple[Side, Side, GateConfig]:
+    """What both were measured by, of each, and the gate over that.
 
     Loss, perplexity and token accuracy count tokens, so between models with different vocabularies they are left out.
+    What repeats tell (pass@k and so on) repeats its metric and is taken only where the gate names it.
+
+    Raises:
+        InputError: the gate's primary metric does not compare.
     """
-    names = set(candidate.measured) & set(other.measured)
+    names = [name for name in candidate.measured if name in other.measured]
     if candidate.vocabulary is None or candidate.vocabulary != other.vocabulary:
-        names = {name for name in names if not candidate.measured[name].metric.needs_token_scores}
-        missing = [name for name in (gate.margins or {}) if name in candidate.measured and name in other.measured]
-        lost = [name for name in missing if name not in names]
-        if lost:
-            if gate.primary in lost:
-                raise InputError(
-                    f"{candidate.label} and {other.label} have different vocabularies, so {gate.primary} does not "
-                    "compare; choose a primary metric of the text"
-                )
-            kept = {name: margin for name, margin in (gate.margins or {}).items() if name not in lost}
-            gate = gate.model_copy(update={"margins": kept})
-    mine, theirs = _sides(candidate, other, gate, names)
-    return compare(mine, theirs, gate, seed=seed), gate
-
-
-def _sides(
-    candidate: Assessed, other: Assessed | EarlierRun, gate: GateConfig, names: set[str] | None = None
-) -> tuple[dict[str, Measured], dict[str, Measured]]:
-    """What both were measured by; what repeats tell only where the gate names it, for it repeats its metric."""
+        lost = [name for name in names if candidate.measured[name].metric.needs_token_scores]
+        if gate.primary in lost:
+            raise InputError(
+                f"{candidate.label} and {other.label} have different vocabularies, so {gate.primary} does not compare; "
+                "choose a primary metric of the text"
+            )
+        names = [name for name in names if name not in lost]
+        if gate.margins:
+            gate = gate.for_metrics([name for name in gate.margins if name not in lost])
     named = {*(gate.margins or {}), gate.primary}
-    shown = (names or set(candidate.measured) & set(other.measured)) | (named - {None})
+    shown = [name for name in names if name in named or not any(sign in name for sign in OF_REPEATS)]
 
-    def side(measured: Mapping[str, Measured]) -> dict[str, Measured]:
-        return {
-            name: one
-            for name, one in measured.items()
-            if name in shown and (name in named or not any(sign in name for sign in (".pass@", ".pass^", ".flaky")))
-        }
+    def side(measured: Side) -> Side:
+        # What the gate names and was not measured stays out, and `compare` says so.
+        return {name: measured[name] for name in shown}
 
-    return side(candidate.measured), side(other.measured)
+    return side(candidate.measured), side(other.measured), gate
 
 
 def _with_texts(

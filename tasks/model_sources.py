@@ -7,7 +7,7 @@ from llmops.evaluation.answers.sources import EndpointSource, LocalSource, Repla
 from llmops.evaluation.config import EvaluationConfig
 from llmops.finetuning import ResolvedBase
 from llmops.llm.completions import Parameters
-from llmops.llm.providers import is_endpoint
+from llmops.llm.providers import connect, is_endpoint
 from tasks.base_models import find_model, model_label
 
 REPLAY = "replay:"
@@ -56,6 +56,7 @@ def find_asked_model(spec: str, evaluation: EvaluationConfig) -> AskedModel:
     if spec.startswith(REPLAY):
         return AskedModel(spec, spec, ReplaySource(spec.removeprefix(REPLAY)), Parameters())
     if is_endpoint(spec):
+        connect(spec)  # a missing SDK, key or address is said now
         return AskedModel(spec, spec, EndpointSource(spec, evaluation.client), evaluation.parameters)
     _require_greedy(spec, evaluation)
     base = find_model(spec)

@@ -16,7 +16,14 @@ from mlflow import MlflowClient
 from llmops.data.validation.rules import RULES
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/datasets.md", "docs/fine-tuning.md", "docs/evaluation.md", "docs/operations.md")
+PAGES = (
+    "README.md",
+    "docs/datasets.md",
+    "docs/fine-tuning.md",
+    "docs/evaluation.md",
+    "docs/continuous-evaluation.md",
+    "docs/operations.md",
+)
 
 # Commands that run elsewhere: the servers in a test of their own, the two of the Makefile by whoever runs this.
 ELSEWHERE = {

@@ -10,14 +10,21 @@ BY_SCALE = {"share": 0.02, "fraction": 0.02, "hundred": 1.0}
 OF_THE_BASELINE = 0.05  # for numbers with no upper end, relative to the baseline's value
 NOT_GATED = frozenset({"latency", "input_tokens", "output_tokens", "cost", "refusal", "perplexity"})
 """What an answer takes is a matter of budgets, and refusing may be right; perplexity is the loss again."""
+SAID_BY = {"rouge1": "rougeL", "rouge2": "rougeL"}
+"""Metrics that say little beside another one: every gated metric makes each verdict harder to reach."""
 
 
 def default_margins(pairs: Mapping[str, Paired], primary: str | None = None) -> dict[str, float]:
     """A margin for each metric that both were measured by, but for those that say nothing of quality.
 
-    Those (`NOT_GATED`) are gated where they are the primary metric, or where the gate's configuration gives a margin.
+    Those (`NOT_GATED`), and those that another one stands for (`SAID_BY`), are gated where they are the primary metric,
+    or where the gate's configuration gives a margin.
     """
-    return {name: default_margin(one) for name, one in pairs.items() if name == primary or name not in NOT_GATED}
+    return {
+        name: default_margin(one)
+        for name, one in pairs.items()
+        if name == primary or (name not in NOT_GATED and SAID_BY.get(name) not in pairs)
+    }
 
 
 def default_margin(one: Paired) -> float:

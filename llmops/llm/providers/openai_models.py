@@ -10,6 +10,7 @@ from llmops.llm.completions import Completion, FinishReason, Message, Parameters
 from llmops.llm.failures import FailureKind, ModelError
 from llmops.llm.providers import stainless
 from llmops.llm.providers.conversation import calls_as_text
+from llmops.llm.providers.direct_post import DirectPost
 from llmops.llm.providers.http_failures import count, malformed
 
 if TYPE_CHECKING:
@@ -36,9 +37,18 @@ class OpenAIModel:
         limit_name: how the longest answer is called: OpenAI's reasoning models know only ``max_completion_tokens``,
             many compatible servers only ``max_tokens``.
         limits_per_model: whether each model at this address has limits of its own.
+        direct: whether the key is the same for every request, so that the SDK need not be asked each time.
     """
 
-    def __init__(self, client: "AsyncOpenAI", model: str, name: str, limit_name: str, limits_per_model: bool) -> None:
+    def __init__(
+        self,
+        client: "AsyncOpenAI",
+        model: str,
+        name: str,
+        limit_name: str,
+        limits_per_model: bool,
+        direct: bool,
+    ) -> None:
         base = str(client.base_url).rstrip("/")
         self.name = name
         self.endpoint = f"{base}#{model}" if limits_per_model else base
@@ -47,13 +57,17 @@ class OpenAIModel:
         self._limit_name = limit_name
         # The whole address: the SDK does not have to join one for each request.
         self._url = f"{base}/chat/completions"
+        self._direct = DirectPost(self._url, {**client.default_headers, **client.auth_headers}) if direct else None
 
     async def complete(self, messages: Sequence[Message], parameters: Parameters, timeout_s: float) -> Completion:
         """Ask once, see `ChatModel.complete`."""
         body = {"model": self._model, "messages": messages, **self._options(parameters)}
         started = time.perf_counter()
         try:
-            answer = await stainless.post(self._client, self._url, body, timeout_s, _kind_of_error)
+            if self._direct is not None:
+                answer = await self._direct.send(body, timeout_s, _kind_of_error)
+            else:
+                answer = await stainless.post(self._client, self._url, body, timeout_s, _kind_of_error)
         except ModelError as error:
             # Azure's filter refused the request: an answer like any other refusal.
             if getattr(error.__cause__, "code", None) != "content_filter":
@@ -63,6 +77,8 @@ class OpenAIModel:
 
     async def close(self) -> None:
         """Close its connections."""
+        if self._direct is not None:
+            await self._direct.close()
         await self._client.close()
 
     def _options(self, parameters: Parameters) -> dict[str, Any]:
@@ -133,6 +149,7 @@ def connect_openai(model: str) -> OpenAIModel:
         name=f"openai/{model}",
         limit_name="max_completion_tokens" if own else "max_tokens",
         limits_per_model=own,
+        direct=True,
     )
 
 
@@ -161,7 +178,12 @@ def connect_azure(deployment: str) -> OpenAIModel:
         ) from error
     # The client's address holds the deployment, to which Azure's limits belong.
     return OpenAIModel(
-        client, deployment, name=f"azure/{deployment}", limit_name="max_completion_tokens", limits_per_model=False
+        client,
+        deployment,
+        name=f"azure/{deployment}",
+        limit_name="max_completion_tokens",
+        limits_per_model=False,
+        direct=False,
     )
 
 
