@@ -7,6 +7,7 @@ It answers ``POST /v1/chat/completions`` after a delay, and says of itself:
 - ``GET /requests``: how often each last user message was asked, and the bodies where they are kept
 - ``DELETE /requests``: forget them, and the faults
 - ``POST /answers`` with ``{"question": "answer", …}``: what it shall answer; anything else it repeats
+- ``POST /models`` with ``{"model": "answer", …}``: what a model shall answer to anything else
 - ``POST /faults`` with a list of ``{"kind": …, "times": n, "match": "text"}``: the next n requests (whose last user
   message contains the text, if one is given) fail that way. Kinds: ``429`` (with ``retry_after``), any other status
   such as ``500``, ``broken_json``, ``hang`` (no answer for an hour), ``cut`` (the connection closes in the middle of
@@ -30,6 +31,7 @@ class Endpoint:
 
     delay: float
     answers: dict[str, str] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)
     faults: list[dict[str, Any]] = field(default_factory=list)
     asked: Counter[str] = field(default_factory=Counter)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -86,7 +88,7 @@ class Endpoint:
         return web.json_response({"error": error}, status=int(kind), headers=headers)
 
     def _answer(self, body: dict[str, Any], question: str) -> dict[str, Any]:
-        text = self.answers.get(question, f"You said: {question}")
+        text = self.answers.get(question) or self.models.get(body["model"], f"You said: {question}")
         words = sum(len(str(message.get("content", "")).split()) for message in body["messages"])
         said = len(text.split())
         return {
@@ -104,6 +106,10 @@ class Endpoint:
 
     async def set_answers(self, request: web.Request) -> web.Response:
         self.answers.update(await request.json())
+        return web.json_response({})
+
+    async def set_models(self, request: web.Request) -> web.Response:
+        self.models.update(await request.json())
         return web.json_response({})
 
     async def set_faults(self, request: web.Request) -> web.Response:
@@ -129,6 +135,7 @@ def application(endpoint: Endpoint) -> web.Application:
     app.router.add_get("/requests", endpoint.requests)
     app.router.add_delete("/requests", endpoint.forget)
     app.router.add_post("/answers", endpoint.set_answers)
+    app.router.add_post("/models", endpoint.set_models)
     app.router.add_post("/faults", endpoint.set_faults)
     return app
 

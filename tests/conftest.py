@@ -167,6 +167,10 @@ class ChatEndpoint:
         """What it shall answer to which last user message."""
         httpx.post(f"{self.url}/answers", json=dict(answers), timeout=30)
 
+    def answer_as(self, models: Mapping[str, str]) -> None:
+        """What a model shall answer to anything else."""
+        httpx.post(f"{self.url}/models", json=dict(models))
+
     def fail(self, *faults: Mapping[str, Any]) -> None:
         """How it shall fail next, see `benchmarks.chat_endpoint`."""
         httpx.post(f"{self.url}/faults", json=list(faults))

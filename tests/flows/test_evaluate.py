@@ -17,6 +17,7 @@ from llmops.evaluation import GateConfig
 from llmops.evaluation.answers import Budget
 from llmops.evaluation.config import EvaluationConfig
 from llmops.evaluation.judges.config import JudgeConfig
+from llmops.llm.client import ClientConfig
 from tasks.datasets import dataset_store
 
 pytestmark = pytest.mark.service
@@ -111,21 +112,54 @@ def leaves_a_record(run_id: str, folder: Path) -> None:
     assert set(samples["exact_match"].to_pylist()) == {1.0}
 
 
-def test_prompt_repeats_judges_and_budgets(prefect_server: str, sums: None, endpoint: Any) -> None:
+def test_a_prompt_repeats_a_budget_and_an_endpoint_that_hangs(prefect_server: str, sums: None, endpoint: Any) -> None:
     mlflow.genai.register_prompt(
         "adder", [{"role": "system", "content": "Add."}, {"role": "user", "content": "{{input}}"}]
     )
-    judge = JudgeConfig(kind="pass_fail", models=("openai/judge",), instructions="Is it a number?")
-    config = EvaluationConfig(repeats=3, budget=Budget(max_tokens=500), judges={"numeric": judge})
-    found = evaluate("sums", "openai/toy", "prompts:/adder/1", metrics=["exact_match"], evaluation=config)
-    bodies = endpoint.seen()["bodies"]
-    assert all([one["role"] for one in body["messages"]] == ["system", "user"] for body in bodies)
+    endpoint.fail({"kind": "hang"})
+    # 2 words in and 1 out: 0.0000009 dollars an answer, so that a third of the 360 can be paid.
+    config = EvaluationConfig(repeats=3, budget=Budget(max_cost=120 * 0.9e-6), client=ClientConfig(timeout_s=2))
+    found = evaluate(
+        "sums", "openai/gpt-4o-mini", "prompts:/adder/1", ["exact_match"], concurrency=8, evaluation=config
+    )
+    asked = endpoint.seen()
+    assert all([one["role"] for one in body["messages"]] == ["system", "user"] for body in asked["bodies"])
+    assert asked["most_in_flight"] <= 8
     assert found.prompt == "prompts:/adder/1"
-    assert found.asking is not None
-    assert found.asking.stopped is not None
-    assert 0 < found.asking.answered < 3 * N
-    assert found.asking.answered + found.asking.unasked == 3 * N
+    asking = found.asking
+    assert asking is not None
+    assert asking.failures == {"timeout": 1}
+    assert asked["total"] == asking.answered + 1
+    assert 110 <= asking.answered <= 130
+    assert asking.cost == pytest.approx((asking.input_tokens * 0.15 + asking.output_tokens * 0.6) / 1e6)
+    assert asking.answered + asking.unasked == 3 * N
     assert any("partial result" in note for note in found.notes)
+    rest = evaluate(
+        "sums", "openai/gpt-4o-mini", "prompts:/adder/1", ["exact_match"], evaluation=EvaluationConfig(repeats=3)
+    )
+    assert endpoint.seen()["total"] == 3 * N + 1
+    assert rest.metrics["exact_match.pass^3"].value == 1.0
+    assert rest.metrics["exact_match.flaky"].value == 0.0
+
+
+def test_judges_of_answers_and_of_pairs(prefect_server: str, sums: None, endpoint: Any) -> None:
+    # One passes whatever it is shown; the other prefers what it reads first, which is no preference.
+    endpoint.answer_as({"kind": 'Fine.\n{"verdict": "pass"}', "hasty": 'The first.\n{"verdict": "first"}'})
+    judges = {
+        "numeric": JudgeConfig(kind="pass_fail", models=("openai/kind",), instructions="Is it a number?"),
+        "preferred": JudgeConfig(kind="pairwise", models=("openai/hasty",), instructions="Which is right?"),
+    }
+    names = ["exact_match", "numeric", "preferred"]
+    asked = EvaluationConfig(judges=judges)
+    found = evaluate("sums", "openai/toy", metrics=names, baseline=["replay:recorded"], evaluation=asked)
+    total = endpoint.seen()["total"]
+    assert (found.metrics["numeric"].value, found.judges["numeric"].verdicts) == (1.0, N)
+    assert found.baseline["numeric"].value == 1.0
+    [preference] = found.comparisons[0].preferences
+    assert (preference.win, preference.lose, preference.tie, preference.missing) == (0, 0, N, 0)
+    assert preference.win_rate.value == 0.5
+    evaluate("sums", "openai/toy", metrics=names, baseline=["replay:recorded"], evaluation=asked)
+    assert endpoint.seen()["total"] == total  # verdicts are not paid twice either
 
 
 def test_what_cannot_be_done_is_said_before_anything_is_asked(prefect_server: str, sums: None, endpoint: Any) -> None:
