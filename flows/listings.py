@@ -1,7 +1,7 @@
 """`llmops list …` and `llmops show …`: what the flows left, written for a person or as JSON."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pydantic_core import to_json
@@ -10,13 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.catalogue import find_flows
-from flows.running_servers import require_answer
+from flows.mlflow_listings import list_models, list_runs, show_model, show_run
 from flows.terminal import Terminal
-from llmops.errors import InputError, LlmopsError
+from llmops.errors import LlmopsError
 from llmops.settings import settings
 
 Row = dict[str, Any]
-MOST_RUNS = 50
 
 
 def list_things(what: str, *, json: bool, package: str = "flows") -> int:
@@ -24,8 +23,8 @@ def list_things(what: str, *, json: bool, package: str = "flows") -> int:
     readers: dict[str, Callable[[], list[Row]]] = {
         "flows": lambda: [{"flow": flow.name, "does": flow.summary} for flow in find_flows(package).values()],
         "datasets": _datasets,
-        "models": _models,
-        "runs": _runs,
+        "models": list_models,
+        "runs": list_runs,
     }
     terminal = _terminal(json, quiet=what != "flows")
     try:
@@ -46,7 +45,7 @@ def show_thing(what: str, name: str, *, json: bool) -> int:
     """Print one ``dataset``, ``model`` or ``run`` in full, and return the exit status: 2 if there is none."""
     terminal = _terminal(json, quiet=True)
     try:
-        content = {"dataset": _dataset, "model": _model, "run": _run}[what](name)
+        content = {"dataset": _dataset, "model": show_model, "run": show_run}[what](name)
     except LlmopsError as error:  # said here, because the libraries' error stream leads into a file by now
         terminal.error(str(error))
         return error.exit_status
@@ -201,126 +200,3 @@ def _differing(settings_of: Row, defaults: Row, prefix: str = "") -> Row:
         elif value != default and not (name == "on_error" and value == "refuse"):
             found[f"{prefix}{name}"] = value
     return found
-
-
-def _models() -> list[Row]:
-    client = _mlflow()
-    if client is None:
-        return []
-    rows = []
-    for model in client.search_registered_models(max_results=1000):
-        newest = client.search_model_versions(f"name = '{model.name}'", order_by=["version_number DESC"], max_results=1)
-        rows.append(
-            {
-                "model": model.name,
-                "champion": model.aliases.get("champion"),
-                "previous": model.aliases.get("previous"),
-                "newest": newest[0].version if newest else None,
-                "updated": _when(model.last_updated_timestamp),
-            }
-        )
-    return rows
-
-
-def _model(name: str) -> Row:
-    from mlflow.exceptions import MlflowException
-
-    client = _mlflow()
-    try:
-        model = client.get_registered_model(name) if client else None
-    except MlflowException:
-        model = None
-    if client is None or model is None:
-        known = ", ".join(row["model"] for row in _models()) or "none yet"
-        raise InputError(f"there is no model {name!r}; there are: {known}")
-    versions = client.search_model_versions(f"name = '{name}'", order_by=["version_number DESC"], max_results=100)
-    # A search leaves the aliases out.
-    held: dict[str, list[str]] = {}
-    for alias, version in model.aliases.items():
-        held.setdefault(str(version), []).append(alias)
-    return {
-        "model": name,
-        "uri": f"models:/{name}@champion" if "champion" in model.aliases else None,
-        "updated": _when(model.last_updated_timestamp),
-        "aliases": dict(model.aliases),
-        "versions": [
-            {
-                "version": one.version,
-                "aliases": held.get(str(one.version), []),
-                "dataset": one.tags.get("dataset"),
-                "verdict": one.tags.get("verdict"),
-                "run": one.run_id,
-                "created": _when(one.creation_timestamp),
-            }
-            for one in versions
-        ],
-    }
-
-
-def _runs() -> list[Row]:
-    client = _mlflow()
-    if client is None:
-        return []
-    experiments = {one.experiment_id: one.name for one in client.search_experiments()}
-    if not experiments:
-        return []
-    runs = client.search_runs(list(experiments), order_by=["attributes.start_time DESC"], max_results=MOST_RUNS)
-    return [
-        {
-            "run": run.info.run_id,
-            "name": run.info.run_name,
-            "experiment": experiments[run.info.experiment_id],
-            "status": run.info.status,
-            "verdict": run.data.tags.get("verdict"),
-            "started": _when(run.info.start_time),
-        }
-        for run in runs
-    ]
-
-
-def _run(run_id: str) -> Row:
-    from mlflow.exceptions import MlflowException
-
-    client = _mlflow()
-    try:
-        run = client.get_run(run_id) if client else None
-    except MlflowException:
-        run = None
-    if client is None or run is None:
-        raise InputError(f"there is no run {run_id!r}; `llmops list runs` shows the newest")
-    return {
-        "run": run.info.run_id,
-        "name": run.info.run_name,
-        "experiment": client.get_experiment(run.info.experiment_id).name,
-        "status": run.info.status,
-        "started": _when(run.info.start_time),
-        "ended": _when(run.info.end_time),
-        "metrics": dict(sorted(run.data.metrics.items())),
-        "parameters": dict(sorted(run.data.params.items())),
-        "tags": {name: tag for name, tag in sorted(run.data.tags.items()) if not name.startswith("mlflow.")},
-        "inputs": [
-            {
-                "dataset": used.dataset.name,
-                "digest": used.dataset.digest,
-                "as": ", ".join(tag.value for tag in used.tags),
-            }
-            for used in (run.inputs.dataset_inputs if run.inputs else [])
-        ],
-        "artifacts": [file.path for file in client.list_artifacts(run_id)],
-    }
-
-
-def _mlflow() -> Any:
-    """A client of the store, or None where nothing has been stored yet: a look must not create a database."""
-    uri = settings().tracking_uri
-    if uri == f"sqlite:///{settings().home / 'mlflow.db'}" and not (settings().home / "mlflow.db").exists():
-        return None
-    if uri.startswith("http"):
-        require_answer("MLflow", f"{uri.rstrip('/')}/health", uri)
-    from mlflow import MlflowClient
-
-    return MlflowClient(uri)
-
-
-def _when(milliseconds: int | None) -> datetime | None:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None

@@ -1,6 +1,5 @@
 """`llmops up`: Prefect's server, MLflow's, the deployments and a worker, until Ctrl-C or until one of them dies."""
 
-import json
 import logging
 import os
 import signal
@@ -14,15 +13,13 @@ from pathlib import Path
 from types import FrameType
 
 from filelock import FileLock, Timeout
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from flows.continuity import Continuity, keep, read_continuity
 from flows.deployments import deploy_all, make_work_pool, worker_answers
 from flows.running_servers import WORK_POOL, UpRecord, running_up, up_record_file, use_prefect
 from flows.supervised import Supervised
 from flows.terminal import Terminal, log_file
+from flows.up_display import addresses, watch
 from llmops.errors import InputError, LlmopsError, ServiceError
 from llmops.settings import settings
 from tasks.crash_recovery import (
@@ -32,13 +29,10 @@ from tasks.crash_recovery import (
     recover_from_crashes,
 )
 from tasks.progress import show_stages, stage
-from tasks.terminal_stages import TerminalStages, clock
+from tasks.terminal_stages import TerminalStages
 
 HOST = "127.0.0.1"
 STARTUP_SECONDS = 180
-LOOK_SECONDS = 0.5
-COUNT_SECONDS = 3.0
-COUNTED_STATES = ("RUNNING", "PENDING", "COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
 class Stopped(BaseException):
@@ -240,58 +234,6 @@ def say_that_we_run(home: Path, prefect_url: str, mlflow_url: str) -> None:
     draft = up_record_file(home).with_suffix(".draft")
     draft.write_text(record.model_dump_json())
     draft.replace(up_record_file(home))
-
-
-def addresses(home: Path, prefect_url: str, mlflow_url: str) -> Table:
-    """Where everything is, and what to do in another shell."""
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_row("", "")
-    table.add_row("Prefect", Text(prefect_url, "bold cyan"))
-    table.add_row("MLflow", Text(mlflow_url, "bold cyan"))
-    table.add_row("Logs", Text(str(home / "logs")))
-    table.add_row("", "")
-    table.add_row("In another shell", f"export PREFECT_API_URL={prefect_url}/api")
-    table.add_row("", "prefect deployment run lifecycle/local")
-    table.add_row("", "llmops run … uses these servers by itself (same home)")
-    table.add_row("", "")
-    table.add_row("Ctrl-C", "stops everything")
-    return table
-
-
-def watch(children: list[Supervised], terminal: Terminal) -> Supervised:
-    """Show how things stand until a child ends, and return that child."""
-    started = time.monotonic()
-    counted_at, counts = 0.0, ""
-    live = Live(console=terminal.err, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
-    with live if terminal.err.is_terminal else ExitStack():
-        while True:
-            for child in children:
-                if child.status is not None:
-                    return child
-            now = time.monotonic()
-            if terminal.err.is_terminal:
-                if now - counted_at > COUNT_SECONDS:
-                    counted_at, counts = now, count_runs()
-                live.update(Text(f"up {clock(now - started)} · {counts}", "dim"), refresh=True)
-            time.sleep(LOOK_SECONDS)
-
-
-def count_runs() -> str:
-    """How many flow runs there are in each state that has any."""
-    said = []
-    for state in COUNTED_STATES:
-        body = json.dumps({"flow_runs": {"state": {"type": {"any_": [state]}}}}).encode()
-        request = urllib.request.Request(
-            f"{os.environ['PREFECT_API_URL']}/flow_runs/count", body, {"Content-Type": "application/json"}
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
-                number = int(answer.read())
-        except (OSError, ValueError):
-            return "Prefect does not answer"
-        if number:
-            said.append(f"{number} {state.lower()}")
-    return "flow runs: " + (", ".join(said) or "none yet")
 
 
 def _close_what_the_worker_left() -> None:

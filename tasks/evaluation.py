@@ -25,9 +25,10 @@ from llmops.evaluation.statistics.repeats import flakiness, pass_all, pass_at
 from llmops.llm import LocalModel
 from llmops.llm.completions import Message, Prompt, texts_of
 from tasks.answers import collect_answers
+from tasks.asking import Asking
 from tasks.earlier_runs import VOCABULARY_TAG
 from tasks.evaluated_samples import log_samples
-from tasks.evaluation_result import Asking, Example
+from tasks.evaluation_result import Example
 from tasks.judging import JudgeSummary, all_answers, judge_all
 from tasks.model_sources import AskedModel
 from tasks.progress import stage
