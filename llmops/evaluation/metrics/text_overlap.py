@@ -10,7 +10,6 @@ from itertools import pairwise, zip_longest
 from typing import Any
 
 import numpy as np
-from sacrebleu.metrics import BLEU, TER
 
 from llmops.evaluation.metrics.metric import Answers, FloatArray, IntArray, Metric
 from llmops.evaluation.metrics.shared_ngrams import character_numbers, shared_ngrams, word_numbers
@@ -67,6 +66,8 @@ def _chrf_rows(answers: Answers) -> FloatArray:
 
 def _ter_rows(answers: Answers) -> FloatArray:
     """(n, 2): the fewest edits to any reference, the mean length of the references in words."""
+    from sacrebleu.metrics import TER  # takes a second to import
+
     if not len(answers):
         return np.zeros((0, 2))
     # One stream a reference position; None where an input has fewer references (sacrebleu's own padding).
@@ -84,6 +85,8 @@ def _possible(lengths: IntArray, orders: int) -> IntArray:
 
 
 def _tokenizer() -> Any:
+    from sacrebleu.metrics import BLEU
+
     # sacrebleu's own default, mteval-v13a.
     return BLEU(max_ngram_order=BLEU_ORDER, force=True).tokenizer
 
