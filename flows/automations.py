@@ -10,7 +10,7 @@ from uuid import UUID
 
 from flows.suite_deployments import parameters_of
 from llmops.evaluation.suites import Suite
-from tasks.gate_events import GATE_EVENT, MODEL_LABEL, PROMOTED_EVENT
+from tasks.gate_events import MODEL_LABEL, PROMOTED_EVENT, event_of
 from tasks.notifications import BODY, SUBJECT, Channel, wording
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ def remove_other_blocks(client: "SyncPrefectClient", kept: set[UUID]) -> None:
 
 
 def notification(name: str, channel: Channel, block_id: UUID) -> "AutomationCore":
-    """Tell a channel the news of gates that it wants to hear, each once."""
+    """Tell a channel the news of suites that it wants to hear, each once."""
     from prefect.events.actions import SendNotification
     from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
     ends = "".join(
-        f"{{% {'el' if place else ''}if event.event == '{GATE_EVENT}{news}' %}}{wording(news)}"
+        f"{{% {'el' if place else ''}if event.event == '{event_of(news)}' %}}{wording(news)}"
         for place, news in enumerate(channel.events)
     )
     return AutomationCore(

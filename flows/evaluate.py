@@ -11,6 +11,7 @@ from tasks.evaluation import Assessed, assess, assess_copying, pick_examples
 from tasks.evaluation_plan import plan_evaluation, record_inputs, record_plan, run_tags
 from tasks.evaluation_result import EvaluationResult, ShownMetric
 from tasks.report import publish_report
+from tasks.run_budget import RunBudget
 from tasks.tracking import set_tags, tracked_run
 
 
@@ -32,7 +33,7 @@ def evaluate(
         model: openai/…, azure/…, anthropic/…, vertex/…, gemini/…, bedrock/… or ollama/…; models:/name@alias, tiny, a
             folder or a hub id for one on this machine; replay:COLUMN for answers in the dataset.
         prompt: prompts:/name@alias or prompts:/name/version; without one the input is sent as the user's message.
-        metrics: by name; without any the usual ones for text, and all that the configuration defines.
+        metrics: by name; without any the usual ones for text. What the configuration defines is measured too.
         baseline: models to compare with, run:ID for an evaluation of before, last for the newest of this model; the
             gate is asked about each.
         concurrency: most requests in flight; fewer where the provider refuses. 32 when left out.
@@ -42,10 +43,10 @@ def evaluate(
     evaluation = evaluation.with_concurrency(concurrency)
     plan = plan_evaluation(dataset, model, prompt, metrics, baseline or [], evaluation, gate)
     questions, messages, wanted = plan.questions, plan.messages, plan.wanted
-    experiment = plan.version.name
-    with tracked_run("evaluate", experiment=experiment, tags=run_tags(plan)) as run:
+    experiment, budget = plan.version.name, RunBudget(evaluation.budget)
+    with tracked_run(f"evaluate {plan.model.label}", experiment=experiment, tags=run_tags(plan)) as run:
         record_plan(run.run_id, plan, gate)
-        candidate = assess(run.run_id, plan.model, questions, messages, wanted, evaluation)
+        candidate = assess(run.run_id, plan.model, questions, messages, wanted, evaluation, budget)
         others: list[tuple[Assessed | EarlierRun, str]] = []
         for other in plan.baselines:
             if isinstance(other, EarlierRun):
@@ -53,10 +54,10 @@ def evaluate(
                 continue
             with tracked_run(f"baseline {other.label}", experiment=experiment, tags={"model": other.spec}) as child:
                 record_inputs(child.run_id, plan)
-                assessed = assess(child.run_id, other, questions, messages, wanted, evaluation)
+                assessed = assess(child.run_id, other, questions, messages, wanted, evaluation, budget)
                 others.append((assessed, child.run_id))
         compared = [
-            compare_with(run.run_id, candidate, other, run_id, questions, gate, evaluation, wanted.pairwise)
+            compare_with(run.run_id, candidate, other, run_id, questions, gate, evaluation, wanted.pairwise, budget)
             for other, run_id in others
         ]
         log_comparison(run.run_id, compared)
@@ -78,7 +79,7 @@ def evaluate(
             comparisons=compared,
             nearest_neighbour=dict(copied),
             examples=pick_examples(questions, messages, candidate, asked[0] if asked else None),
-            notes=[*plan.notes, *candidate.notes],
+            notes=[*plan.notes, *(note for one in (candidate, *asked) for note in one.notes)],
         )
         if result.verdict:
             set_tags(run.run_id, {"verdict": result.verdict})

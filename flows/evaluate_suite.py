@@ -7,12 +7,13 @@ from typing import Any
 from prefect import flow
 
 from flows.evaluate import evaluate
+from llmops.data import DatasetVersion
 from llmops.errors import InputError, LlmopsError, ServiceError
-from llmops.evaluation.suites import Suite, find_suite
-from tasks.datasets import dataset_store
+from llmops.evaluation.suites import MAIN_CONTEXT, Suite, find_suite
+from tasks.datasets import find_dataset
 from tasks.name_lock import name_lock
-from tasks.suite_conclusions import announce_outcome, publish_suite
-from tasks.suite_history import SUITE_TAG, record_state, resolve_baselines
+from tasks.suite_conclusions import announce_outcome, announce_unmeasured, publish_suite
+from tasks.suite_history import CONTEXT_TAG, SUITE_TAG, record_state, resolve_baselines
 from tasks.suite_results import ModelOutcome, SuiteResult, outcome_of
 from tasks.tracking import log_dataset, log_params, set_tags, tracked_run
 
@@ -21,40 +22,57 @@ WAIT_SECONDS = 3600.0
 
 
 @flow(name="evaluate-suite")
-def evaluate_suite(suite: str, file: str = "configs/evaluation.yaml") -> SuiteResult:
+def evaluate_suite(suite: str, file: str = "configs/evaluation.yaml", context: str = MAIN_CONTEXT) -> SuiteResult:
     """Run one evaluation suite: every model is evaluated, compared and gated, and who listens is told what changed.
 
     Args:
         suite: its name.
         file: the YAML file whose section `suites` has it.
+        context: main, or a name of what is tried out (a pull request, a branch): it is compared with the runs of main,
+            and is neither news nor what later runs are compared with.
     """
     chosen = find_suite(Path(file), suite)
-    version = dataset_store().resolve(chosen.dataset)
+    version = find_version(suite, chosen, context)
     outcomes: list[ModelOutcome] = []
     failures: list[tuple[str, LlmopsError]] = []
     with (
         # Two runs of one suite would both take themselves for the news.
         name_lock(f"suite.{suite}", WAIT_SECONDS),
-        tracked_run(f"suite {suite}", experiment=version.name, tags={SUITE_TAG: suite}) as run,
+        tracked_run(f"suite {suite}", experiment=version.name, tags={SUITE_TAG: suite, CONTEXT_TAG: context}) as run,
     ):
-        log_params(run.run_id, {"suite": suite, **chosen.model_dump(mode="json", exclude={"schedule"})})
+        log_params(
+            run.run_id, {"suite": suite, "context": context, **chosen.model_dump(mode="json", exclude={"schedule"})}
+        )
         log_dataset(run.run_id, version, "evaluation")
         for model in chosen.models:
             try:
                 evaluated = evaluate(version.uri, model, **arguments(suite, chosen, model))
-            except LlmopsError as error:
+            except Exception as error:
+                announce_unmeasured(suite, model, error, version.name, context)
+                if not isinstance(error, LlmopsError):
+                    raise
                 # One model's outage does not leave the others unmeasured.
                 failures.append((model, error))
                 continue
             outcome = outcome_of(model, evaluated)
-            record_state(outcome.run_id, suite, model, "passed" if outcome.passed else "failed")
-            outcomes.append(announce_outcome(suite, outcome))
+            record_state(outcome.run_id, suite, model, "passed" if outcome.passed else "failed", context)
+            outcomes.append(announce_outcome(suite, outcome, context))
         result = SuiteResult(suite=suite, dataset=version.uri, run_id=run.run_id, outcomes=outcomes)
         set_tags(run.run_id, {"passed": str(result.passed and not failures).lower()})
         publish_suite(result, failures)
         if failures:
             raise failure_of(suite, failures, len(chosen.models))
     return result
+
+
+def find_version(suite: str, chosen: Suite, context: str) -> DatasetVersion:
+    """The version that every model is asked; without one no model can be evaluated, and that is said of each."""
+    try:
+        return find_dataset(chosen.dataset)
+    except LlmopsError as error:
+        for model in chosen.models:
+            announce_unmeasured(suite, model, error, chosen.dataset.partition("@")[0], context)
+        raise
 
 
 def failure_of(suite: str, failures: Sequence[tuple[str, LlmopsError]], models: int) -> LlmopsError:

@@ -7,7 +7,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
-from llmops.evaluation.answers import AnswerStore, Budget, Collected, CollectionReport, Source
+from llmops.evaluation.answers import AnswerStore, Budget, Collected, CollectionReport, ReplaySource, Source
 from llmops.evaluation.answers.batch_workers import Outcome, answer_batches
 from llmops.evaluation.answers.budget import UNLIMITED
 from llmops.evaluation.answers.collection import collect
@@ -72,7 +72,8 @@ def collect_answers(
             batch_size=batch_size,
             tell=_teller(line),
         )
-        line.finish(say_report(collected.report))
+        replayed = isinstance(source, ReplaySource)
+        line.finish(f"{collected.report.reused:,} recorded answers" if replayed else say_report(collected.report))
     return collected
 
 

@@ -68,7 +68,7 @@ class Asking(BaseModel):
             parts.append(f"{self.input_tokens:,} tokens in, {self.output_tokens:,} out")
             parts.append("cost not known" if self.cost is None else f"${self.cost:,.4f}")
         if self.latency_p50_s is not None and self.latency_p95_s is not None:
-            parts.append(f"latency {self.latency_p50_s:.2f} s, 95 % within {self.latency_p95_s:.2f} s")
+            parts.append(f"half of them within {self.latency_p50_s:.2f} s, 95 % within {self.latency_p95_s:.2f} s")
         return ", ".join(parts)
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from mlflow import MlflowClient
 
 from llmops.errors import InputError
-from llmops.evaluation import GateConfig, Measured, compare, estimates
+from llmops.evaluation import Comparison, GateConfig, Measured, compare, estimates
 from llmops.evaluation.comparison.changes import Change, find_changes
 from llmops.evaluation.comparison.slices import Slice, compare_slices, slice_table
 from llmops.evaluation.config import EvaluationConfig
@@ -21,7 +21,8 @@ from tasks.earlier_runs import EarlierRun
 from tasks.evaluated_samples import SAMPLES_FILE
 from tasks.evaluation import Assessed
 from tasks.evaluation_result import ChangedQuestion, ChangedQuestions, ComparedWith
-from tasks.judging import Preference, asker, prefer
+from tasks.judging import JudgeAsker, Preference, prefer
+from tasks.run_budget import RunBudget
 
 LISTED = 50
 OF_REPEATS = (".pass@", ".pass^", ".flaky")
@@ -37,6 +38,7 @@ def compare_with(
     gate: GateConfig,
     evaluation: EvaluationConfig,
     pairwise: Mapping[str, JudgeConfig],
+    budget: RunBudget,
 ) -> ComparedWith:
     """Compare a candidate with one other model, or with an evaluation of before.
 
@@ -49,11 +51,15 @@ def compare_with(
         gate: what decides.
         evaluation: slices, and how judges are asked.
         pairwise: panels that compare the two's answers.
+        budget: what these may spend.
 
     Raises:
         InputError: the two cannot be compared by what is gated.
     """
     mine, theirs, narrowed = comparable(candidate, other, gate)
+    figures = dict(other.figures) if isinstance(other, Assessed) else estimates(other.measured)
+    if (comparison := unmeasured(candidate.label, mine, other.label, theirs, narrowed)) is not None:
+        return ComparedWith(model=other.label, run_id=other_run_id, metrics=figures, comparison=comparison)
     comparison = compare(mine, theirs, narrowed, seed=evaluation.seed)
     changes = find_changes(candidate.measured[comparison.primary], other.measured[comparison.primary], most=LISTED)
     slices: list[Slice] = []
@@ -64,7 +70,7 @@ def compare_with(
     return ComparedWith(
         model=other.label,
         run_id=other_run_id,
-        metrics=dict(other.figures) if isinstance(other, Assessed) else estimates(other.measured),
+        metrics=figures,
         comparison=comparison,
         changes=ChangedQuestions(
             metric=changes.label,
@@ -75,7 +81,7 @@ def compare_with(
             fixes=_with_texts(changes.fixes, questions, run_id, other_run_id),
         ),
         slices=slices,
-        preferences=_preferences(run_id, candidate, other, questions, evaluation, pairwise),
+        preferences=_preferences(run_id, candidate, other, questions, evaluation, pairwise, budget),
     )
 
 
@@ -103,10 +109,27 @@ def comparable(candidate: Assessed, other: Assessed | EarlierRun, gate: GateConf
     shown = [name for name in names if name in named or not any(sign in name for sign in OF_REPEATS)]
 
     def side(measured: Side) -> Side:
-        # What the gate names and was not measured stays out, and `compare` says so.
-        return {name: measured[name] for name in shown}
+        # What the gate names and only one side was measured by stays, so that the gate says which one was not.
+        return {name: one for name, one in measured.items() if name in shown or (name in named and name not in names)}
 
     return side(candidate.measured), side(other.measured), gate
+
+
+def unmeasured(name: str, mine: Side, other: str, theirs: Side, gate: GateConfig) -> Comparison | None:
+    """The answer where a gated metric was asked for and gave nothing, such as a judge without a readable verdict."""
+    for metric in [*(gate.margins or {}), *([gate.primary] if gate.primary else [])]:
+        lacking = [label for label, side in ((name, mine), (other, theirs)) if metric not in side]
+        if lacking:
+            return Comparison(
+                verdict="inconclusive",
+                passed=gate.inconclusive_passes,
+                primary=gate.primary or metric,
+                verdicts={},
+                differences={},
+                compared=0,
+                sentence=f"Inconclusive: no answer of {' and of '.join(lacking)} could be measured by {metric}.",
+            )
+    return None
 
 
 def _with_texts(
@@ -149,6 +172,7 @@ def _preferences(
     questions: Questions,
     evaluation: EvaluationConfig,
     pairwise: Mapping[str, JudgeConfig],
+    budget: RunBudget,
 ) -> list[Preference]:
     if not pairwise or isinstance(other, EarlierRun) or candidate.answers is None or other.answers is None:
         return []
@@ -161,10 +185,11 @@ def _preferences(
         return []
     pair = first.take(here[one].tolist()), second.take(there[two].tolist())
     groups = questions.groups[common]
-    return [
-        prefer(name, config, *pair, groups, other.label, asker(evaluation, run_id, name))
+    asked = (
+        prefer(name, config, *pair, groups, other.label, JudgeAsker(evaluation, budget, run_id, name))
         for name, config in pairwise.items()
-    ]
+    )
+    return [preference for preference in asked if preference is not None]
 
 
 def log_comparison(run_id: str, compared: Sequence[ComparedWith]) -> None:

@@ -19,6 +19,8 @@ from llmops.evaluation.questions import Questions, distinct_questions
 from llmops.llm.completions import Prompt, texts_of
 from llmops.settings import settings
 
+DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".zst")
+
 
 def dataset_store() -> DatasetStore:
     """The store of this home."""
@@ -49,6 +51,8 @@ def find_dataset(spec: str) -> DatasetVersion:
     """
     path = Path(spec).expanduser()
     if not path.exists():
+        if path.suffix.lower() in DATA_SUFFIXES or len(path.parts) > 1:
+            raise InputError(f"there is no file {spec}; a dataset is named NAME, NAME@3, or by the path of a file")
         return dataset_store().resolve(spec)
     samples, findings = read_samples(path)
     raise_errors(findings)

@@ -1,10 +1,17 @@
-"""Evaluations of before, to be compared with: their statistics are read, nothing is asked or scored again."""
+"""Evaluations of before, to be compared with: their statistics are read, nothing is asked or scored again.
 
+A baseline is ``run:ID`` (a person pinned it: one that cannot be compared with is bad input), ``last``, or what a suite
+makes of its ``last`` and ``last-passed``: ``last-passed@run:ID``. Of these three nobody promised that they can be
+compared with what is measured now, so one that cannot is left out, and the evaluation says so.
+"""
+
+import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -14,12 +21,15 @@ from llmops.digests import content_digest
 from llmops.errors import InputError
 from llmops.evaluation.comparison.measured_tables import from_table
 from llmops.evaluation.metrics.metric import Measured, Metric
+from llmops.evaluation.questions import Questions
+from llmops.evaluation.suites import LAST, LAST_PASSED
 from tasks.evaluated_samples import STATISTICS_FILE
 
 RUN = "run:"
-LAST = "last"
 VOCABULARY_TAG = "evaluation.vocabulary"
 KEY_TAG = "evaluation.of"
+_OF_A_SUITE = re.compile(f"({LAST}|{LAST_PASSED})@{RUN}(.+)")
+_CALLED = {LAST: "The last run", LAST_PASSED: "The last passing run"}
 
 
 @dataclass(frozen=True)
@@ -33,8 +43,12 @@ class EarlierRun:
 
 
 def is_earlier(baseline: str) -> bool:
-    """Whether a baseline is an evaluation of before rather than a model that is asked."""
-    return baseline == LAST or baseline.startswith(RUN)
+    """Whether a baseline is an evaluation of before rather than a model that is asked.
+
+    >>> [is_earlier(one) for one in ("last", "run:0a1b", "last-passed@run:0a1b", "openai/gpt-5")]
+    [True, True, True, False]
+    """
+    return baseline == LAST or baseline.startswith(RUN) or _OF_A_SUITE.fullmatch(baseline) is not None
 
 
 def evaluation_key(dataset: str, split: str, model: str) -> str:
@@ -42,33 +56,73 @@ def evaluation_key(dataset: str, split: str, model: str) -> str:
     return content_digest([dataset, split, model])
 
 
-def find_earlier(baseline: str, key: str, experiment: str, metrics: Mapping[str, Metric]) -> EarlierRun | None:
-    """The evaluation that ``run:ID`` or ``last`` names; None where there is no last one yet.
+def find_earlier(
+    baseline: str,
+    key: str,
+    experiment: str,
+    metrics: Mapping[str, Metric],
+    *,
+    needed: Sequence[str] = (),
+    questions: Questions | None = None,
+) -> EarlierRun | str:
+    """The evaluation that a baseline names, or the sentence that says why there is none to compare with.
 
     Args:
-        baseline: ``run:ID``, or ``last`` for the newest finished evaluation of the same model on the same dataset.
+        baseline: see above; ``last`` is the newest finished evaluation of the same model on the same dataset.
         key: see `evaluation_key`.
         experiment: where the last one is looked for.
         metrics: those that are measured now.
+        needed: those that the gate names; without any, one that both were measured by is enough.
+        questions: what is asked now.
 
     Raises:
-        InputError: there is no such run, or it is no finished evaluation by any of these metrics.
+        InputError: there is no run of a pinned id, or it cannot be compared with.
     """
-    run = _last(key, experiment) if baseline == LAST else _named(baseline.removeprefix(RUN))
+    if baseline.startswith(RUN):
+        run_id = baseline.removeprefix(RUN)
+        found = _read(_named(run_id), run_id[:8], metrics, needed, questions)
+        if isinstance(found, str):
+            raise InputError(f"baseline {baseline}: the run {found}; name another run")
+        return found
+    of_a_suite = _OF_A_SUITE.fullmatch(baseline)
+    name = of_a_suite[1] if of_a_suite else LAST
+    run = _named(of_a_suite[2]) if of_a_suite else _last(key, experiment)
     if run is None:
-        return None
-    run_id = run.info.run_id
-    client = MlflowClient()
+        return "There is no last evaluation of this model on this dataset yet to compare with."
+    found = _read(run, name, metrics, needed, questions)
+    return (
+        f"{_CALLED[name]} ({run.info.run_id[:8]}) {found}: this run starts anew." if isinstance(found, str) else found
+    )
+
+
+def _read(
+    run: Run, name: str, metrics: Mapping[str, Metric], needed: Sequence[str], questions: Questions | None
+) -> EarlierRun | str:
+    """What a run measured on the questions asked now, or what it lacks, as the end of a sentence."""
+    client, run_id = MlflowClient(), run.info.run_id
     if STATISTICS_FILE not in {file.path for file in client.list_artifacts(run_id)}:
-        raise InputError(f"baseline {baseline}: the run left no {STATISTICS_FILE}; name a finished run of evaluate")
+        return f"left no {STATISTICS_FILE}, so it is no finished evaluation"
     with tempfile.TemporaryDirectory() as folder:
         table = pq.read_table(Path(client.download_artifacts(run_id, STATISTICS_FILE, folder)))
     measured = from_table(table, metrics)
+    if missing := [name for name in needed if name not in measured]:
+        return f"was not measured by {', '.join(missing)}"
     if not measured:
-        known = ", ".join(name for name in table.column_names if name not in ("id", "group"))
-        raise InputError(f"baseline {baseline} was measured by {known}, and none of these is measured now")
-    label = f"{run.data.tags.get('model', 'run')} ({LAST if baseline == LAST else run_id[:8]})"
+        return f"was not measured by any of {', '.join(metrics)}"
+    if questions is not None:
+        # `compare` refuses a metric without a common question, whether it is gated or not.
+        measured = {one: its for one, its in measured.items() if np.isin(its.ids, questions.ids).any()}
+        if not measured or any(one not in measured for one in needed):
+            return "has no measured question in common with those that are asked now"
+        if any(_groups_differ(its, questions) for its in measured.values()):
+            return "has its questions in other groups than those that are asked now"
+    label = f"{run.data.tags.get('model', 'run')} ({name})"
     return EarlierRun(run_id, label, measured, run.data.tags.get(VOCABULARY_TAG))
+
+
+def _groups_differ(measured: Measured, questions: Questions) -> bool:
+    _, before, now = np.intersect1d(measured.ids, questions.ids, return_indices=True)
+    return bool((measured.groups[before] != questions.groups[now]).any())
 
 
 def _named(run_id: str) -> Run:

@@ -19,12 +19,14 @@ from llmops.digests import file_digest
 from llmops.errors import InputError
 from llmops.evaluation.answers.collected import table_of
 from llmops.evaluation.comparison.measured_tables import to_table
+from llmops.evaluation.metrics.measurement import METRICS
 from llmops.evaluation.metrics.metric import Measured
 from llmops.evaluation.questions import QUESTION_SCHEMA, Questions
 from tasks.datasets import dataset_store
 
 SAMPLES_FILE = "samples.parquet"
 STATISTICS_FILE = "statistics.parquet"
+NOT_A_SHARE = "{} does not say right or wrong; choose a metric that is a share, such as exact_match"
 
 
 def log_samples(
@@ -32,10 +34,11 @@ def log_samples(
 ) -> None:
     """Leave beside a run what was asked, answered and measured of every question.
 
-    ``samples.parquet`` has a row a question: id, input, context, references, group, sample ids, the answers (one a
-    repeat; null where there is none) with what went wrong, and one column a metric. References and sample ids are lists
-    of one length; the ids are those of the dataset version that the run logged. ``statistics.parquet`` has what a
-    later run needs to be compared with this one. ``predictions.json`` shows the first rows on MLflow's pages.
+    ``samples.parquet`` has a row a question: id, input, context, references, group, sample ids, the answers that came,
+    in the order of the repeats (null where a request failed), with what went wrong, and one column a metric. References
+    and sample ids are lists of one length; the ids are those of the dataset version that the run logged.
+    ``statistics.parquet`` has what a later run needs to be compared with this one. ``predictions.json`` shows the first
+    rows on MLflow's pages.
 
     Args:
         run_id: the run.
@@ -121,6 +124,8 @@ def failed_samples(run_id: str, metric: str) -> FailedSamples:
     Raises:
         InputError: there is no such run, it is no evaluation, it has no such metric, or its dataset is gone.
     """
+    if metric in METRICS and METRICS[metric].scale != "share":
+        raise InputError(NOT_A_SHARE.format(metric))
     client = MlflowClient()
     try:
         run = client.get_run(run_id)
@@ -134,7 +139,7 @@ def failed_samples(run_id: str, metric: str) -> FailedSamples:
     if metric not in table.column_names:
         raise InputError(f"the run {run_id} did not measure {metric}")
     if (table.field(metric).metadata or {}).get(b"scale") != b"share":
-        raise InputError(f"{metric} does not say right or wrong; choose a metric that is a share, such as exact_match")
+        raise InputError(NOT_A_SHARE.format(metric))
     if "sample_ids" not in table.column_names:
         raise InputError(f"the run {run_id} is of another release, which did not note its samples: evaluate again")
     lines = {

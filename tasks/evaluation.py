@@ -12,16 +12,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from llmops.digests import content_digest
-from llmops.errors import InputError
+from llmops.errors import InputError, LlmopsError, ServiceError
 from llmops.evaluation import Estimate, Measured, copy_nearest, estimates, measure
 from llmops.evaluation.answers.collected import Collected
 from llmops.evaluation.config import EvaluationConfig
-from llmops.evaluation.judges import judge_metric
-from llmops.evaluation.judges.config import JudgeConfig
-from llmops.evaluation.metrics.measurement import METRICS, TEXT_METRICS, build_metrics
-from llmops.evaluation.metrics.metric import Answers, FloatArray, Metric
+from llmops.evaluation.metrics.metric import Answers, FloatArray
 from llmops.evaluation.questions import Questions
-from llmops.evaluation.statistics.repeats import flakiness, pass_all, pass_at
+from llmops.evaluation.statistics.repeats import flakiness, pass_all, pass_at, with_answers
 from llmops.llm import LocalModel
 from llmops.llm.completions import Message, Prompt, texts_of
 from tasks.answers import collect_answers
@@ -32,61 +29,12 @@ from tasks.evaluation_result import Example
 from tasks.judging import JudgeSummary, all_answers, judge_all
 from tasks.model_sources import AskedModel
 from tasks.progress import stage
+from tasks.run_budget import RunBudget
 from tasks.scoring import score_answers, usage_of
 from tasks.tracking import log_metrics, set_tags
+from tasks.wanted_metrics import Wanted
 
-OF_AN_ENDPOINT = ("latency", "input_tokens", "output_tokens", "cost")
 EXAMPLES = 5
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is measured of every answer.
-
-    metrics: what is computed here. judges: panels by the names of their metrics. pairwise: panels that compare.
-    """
-
-    metrics: Sequence[Metric]
-    judges: Mapping[str, JudgeConfig]
-    pairwise: Mapping[str, JudgeConfig]
-
-    @property
-    def by_name(self) -> dict[str, Metric]:
-        """Every metric that a model may be measured by."""
-        judged = {name: judge_metric(name, config) for name, config in self.judges.items()}
-        return {metric.name: metric for metric in self.metrics} | judged
-
-    @property
-    def text_names(self) -> list[str]:
-        """Those of the usual metrics of text that are wanted."""
-        usual = {metric.name for metric in TEXT_METRICS}
-        return [metric.name for metric in self.metrics if metric.name in usual]
-
-
-def wanted_metrics(names: Sequence[str] | None, evaluation: EvaluationConfig, models: Sequence[AskedModel]) -> Wanted:
-    """The metrics that are asked for; without names the usual ones, and all that the configuration defines.
-
-    Metrics of token probabilities are for models on this machine; latency, tokens and cost for those behind an API.
-
-    Raises:
-        InputError: no such metric.
-    """
-    panels = evaluation.judges
-    twice = sorted(set(panels) & {*METRICS, *evaluation.custom_metrics})
-    if twice:
-        raise InputError(f"evaluation.judges.{twice[0]}: there is a metric of that name; give the judge another one")
-    chosen = panels if names is None else {name: panels[name] for name in names if name in panels}
-    computed = None if names is None else [name for name in names if name not in panels]
-    local = any(model.local is not None for model in models)
-    metrics = build_metrics(computed, evaluation.custom_metrics, token_scores=local)
-    known = {metric.name for metric in metrics}
-    if any(model.endpoint for model in models):
-        metrics += [METRICS[name] for name in OF_AN_ENDPOINT if name not in known]
-    return Wanted(
-        metrics=metrics,
-        judges={name: config for name, config in chosen.items() if config.kind != "pairwise"},
-        pairwise={name: config for name, config in chosen.items() if config.kind == "pairwise"},
-    )
 
 
 @dataclass(frozen=True)
@@ -111,12 +59,15 @@ class Assessed:
     @property
     def notes(self) -> list[str]:
         """What a reader of the figures must know: they rest on a part of the questions."""
-        if self.asking is None:
-            return []
-        notes = [f"{self.label}: partial result, {self.asking.stopped}"] if self.asking.stopped else []
-        if self.asking.failed:
+        notes = []
+        if self.asking is not None and self.asking.stopped:
+            notes.append(f"{self.label}: partial result. {self.asking.stopped}")
+        if self.asking is not None and self.asking.failed:
             failed = sum(self.asking.failed.values())
             notes.append(f"{self.label}: {failed:,} requests failed; their questions are not in the figures.")
+        for name, panel in self.judges.items():
+            if panel.stopped:
+                notes.append(f"{self.label}: not all answers were judged by {name}. {panel.stopped}")
         return notes
 
 
@@ -127,6 +78,7 @@ def assess(
     messages: Sequence[Sequence[Message]] | None,
     wanted: Wanted,
     evaluation: EvaluationConfig,
+    budget: RunBudget,
 ) -> Assessed:
     """Ask one model every question, measure the answers, and leave all of it beside an MLflow run.
 
@@ -137,15 +89,17 @@ def assess(
         messages: what is sent for each question, where a prompt stands around it.
         wanted: what is measured.
         evaluation: how the model is asked.
+        budget: what it and the judges may spend.
     """
     started = time.monotonic()
+    repeats = 1 if model.replayed_column else evaluation.repeats
     with collect_answers(
         model.source,
         questions,
         messages,
         model.parameters,
-        repeats=1 if model.replayed_column else evaluation.repeats,
-        budget=evaluation.budget,
+        repeats=repeats,
+        budget=budget.left(),
         fresh=evaluation.fresh,
         run_id=run_id,
         title=f"Ask {model.label}",
@@ -154,12 +108,13 @@ def assess(
         if model.local is not None and any(metric.needs_token_scores for metric in wanted.metrics):
             scores, vocabulary = token_scores(model, questions, messages, evaluation)
         metrics = [metric for metric in wanted.metrics if scores is not None or not metric.needs_token_scores]
-        measured = score_answers(model.label, collected.batches, questions, metrics, scores)
-        judged, panels = judge_all(wanted.judges, collected.batches, questions, evaluation, run_id)
+        measured = score_answers(model.label, collected.batches, questions, metrics, scores, repeats)
+        budget.take(collected.report)
+        judged, panels = judge_all(wanted.judges, collected.batches, questions, evaluation, budget, run_id, repeats)
         measured |= judged
-        measured |= repeat_figures(measured, evaluation.repeats)
+        measured |= repeat_figures(measured, repeats)
         if not measured:
-            raise InputError(_nothing_measured(model, collected))
+            raise _nothing_measured(model, collected)
         assessed = Assessed(
             label=model.label,
             measured=measured,
@@ -175,12 +130,14 @@ def assess(
     return assessed
 
 
-def _nothing_measured(model: AskedModel, collected: Collected) -> str:
+def _nothing_measured(model: AskedModel, collected: Collected) -> LlmopsError:
     report = collected.report
     if report.stopped:
-        return f"{model.label}: nothing was answered: {report.stopped}"
-    kinds = ", ".join(f"{number:,} {kind}" for kind, number in report.failed.items())
-    return f"{model.label}: no answer could be measured" + (f"; failed requests: {kinds}" if kinds else "")
+        return InputError(f"{model.label}: nothing was answered. {report.stopped}")
+    if report.failed:
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in report.failed.items())
+        return ServiceError(f"{model.label} answered nothing (failed requests: {kinds}); try again later")
+    return InputError(f"{model.label}: no answer could be measured by the metrics that were named")
 
 
 def token_scores(
@@ -275,25 +232,21 @@ def record_evaluation(run_id: str, assessed: Assessed, questions: Questions, bat
 
 
 def log_figures(run_id: str, figures: Mapping[str, Estimate]) -> None:
-    """Each metric as `NAME`, `NAME.low` and `NAME.high`; pass@3 and pass^3 as MLflow allows names to be written."""
+    """Each metric as `NAME`, `NAME.low` and `NAME.high`."""
     flat = {}
     for name, one in figures.items():
-        name = name.replace("@", "_at_").replace("^", "_all_")
         flat |= {name: one.value, f"{name}.low": one.low, f"{name}.high": one.high}
     log_metrics(run_id, flat)
 
 
 def repeat_figures(measured: Mapping[str, Measured], repeats: int) -> dict[str, Measured]:
-    """pass@k, pass^k and flakiness of every metric that says right or wrong, where all repeats were answered."""
+    """pass@k, pass^k and flakiness of every metric that says right or wrong, on the questions answered every time."""
     found: dict[str, Measured] = {}
     for one in measured.values():
         metric = one.metric
         if repeats < 2 or metric.scale != "share" or metric.needs_token_scores or not metric.higher_is_better:
             continue
-        complete = one.rows[:, 1] >= repeats
-        if not complete.any():
-            continue
-        whole = Measured(one.metric, one.rows[complete], one.groups[complete], one.ids[complete])
-        for made in (pass_at(whole, repeats), pass_all(whole, repeats), flakiness(whole)):
-            found[made.metric.name] = made
+        if (whole := with_answers(one, repeats)) is not None:
+            for made in (pass_at(whole, repeats), pass_all(whole, repeats), flakiness(whole)):
+                found[made.metric.name] = made
     return found

@@ -1,7 +1,8 @@
 """Everything an evaluation needs, found and checked before the first question is asked and paid."""
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mlflow import MlflowClient
 
@@ -16,9 +17,12 @@ from llmops.prompts import PromptTemplate, load_prompt
 from tasks.base_models import require_room_for_answers
 from tasks.datasets import find_dataset, questions_of
 from tasks.earlier_runs import KEY_TAG, EarlierRun, evaluation_key, find_earlier, is_earlier
-from tasks.evaluation import Wanted, wanted_metrics
+from tasks.evaluation import repeat_figures
 from tasks.model_sources import AskedModel, find_asked_model
 from tasks.tracking import log_dataset, log_params
+from tasks.wanted_metrics import OF_AN_ENDPOINT, Wanted, wanted_metrics
+
+_OF_REPEATS = re.compile(r"\.(pass@\d+|pass\^\d+|flaky)$")
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ def plan_evaluation(
     others = [find_asked_model(spec, evaluation) for spec in baseline if not is_earlier(spec)]
     require_room_for_answers([one.spec for one in (asked, *others) if one.local], evaluation)
     wanted = wanted_metrics(metrics, evaluation, [asked, *others])
-    _require_gated(gate, wanted, asked)
+    _require_gated(gate, wanted, [asked, *others], evaluation)
+    _require_prices(evaluation, [asked, *others, *_require_judges(evaluation, wanted)])
     plan = EvaluationPlan(
         version=version,
         questions=questions,
@@ -78,33 +83,76 @@ def plan_evaluation(
     if plan.messages:
         plan.messages[0]  # a prompt that wants what no sample has is refused now
     _require_columns("evaluation.slices", evaluation.slices, questions)
-    _require_columns("replay:", [column for one in (asked, *others) if (column := one.replayed_column)], questions)
-    return _with_earlier(plan, baseline)
+    for one in (asked, *others):
+        if one.replayed_column not in (None, "expected"):
+            _require_columns(one.spec, [str(one.replayed_column)], questions)
+    return _with_earlier(plan, baseline, gate)
 
 
-def _with_earlier(plan: EvaluationPlan, baseline: Sequence[str]) -> EvaluationPlan:
+def _with_earlier(plan: EvaluationPlan, baseline: Sequence[str], gate: GateConfig) -> EvaluationPlan:
+    needed = [*(gate.margins or {}), *([gate.primary] if gate.primary else [])]
     models = iter(plan.baselines)
     found: list[AskedModel | EarlierRun] = []
     for spec in baseline:
         if not is_earlier(spec):
             found.append(next(models))
             continue
-        earlier = find_earlier(spec, plan.key, plan.version.name, plan.wanted.by_name)
-        if earlier is None:
-            plan.notes.append("There is no last evaluation of this model on this dataset yet to compare with.")
+        metrics, questions = plan.wanted.by_name, plan.questions
+        earlier = find_earlier(spec, plan.key, plan.version.name, metrics, needed=needed, questions=questions)
+        if isinstance(earlier, str):
+            plan.notes.append(earlier)
         else:
-            found.append(earlier)
+            repeated = repeat_figures(earlier.measured, plan.evaluation.repeats)
+            found.append(replace(earlier, measured={**earlier.measured, **repeated}))
     return EvaluationPlan(**{**plan.__dict__, "baselines": found})
 
 
-def _require_gated(gate: GateConfig, wanted: Wanted, model: AskedModel) -> None:
-    known = {name for name, metric in wanted.by_name.items() if model.local or not metric.needs_token_scores}
+def _require_gated(
+    gate: GateConfig, wanted: Wanted, models: Sequence[AskedModel], evaluation: EvaluationConfig
+) -> None:
+    """Refuse a gate on what will not be measured of every model that is asked."""
     for name in [*(gate.margins or {}), *([gate.primary] if gate.primary else [])]:
-        base = name.split(".pass")[0].removesuffix(".flaky")
-        if base not in known:
+        found = _OF_REPEATS.search(name)
+        base, repeats = (name[: found.start()], found[1]) if found else (name, "")
+        for model in models:
+            if base not in measurable(wanted, model):
+                raise InputError(
+                    f"gate: {name} is not measured of {model.label}; name it in metrics or take it out of the gate "
+                    f"(measured: {', '.join(measurable(wanted, model))})"
+                )
+        if repeats and repeats not in (f"pass@{evaluation.repeats}", f"pass^{evaluation.repeats}", "flaky"):
             raise InputError(
-                f"gate: {name} is not measured of {model.label}; name it in metrics or take it out of the gate "
-                f"(measured: {', '.join(wanted.by_name)})"
+                f"gate: {name} is not measured: with evaluation.repeats {evaluation.repeats} there are "
+                f"{base}.pass@{evaluation.repeats}, {base}.pass^{evaluation.repeats} and {base}.flaky"
+            )
+
+
+def measurable(wanted: Wanted, model: AskedModel) -> list[str]:
+    """The metrics that a model can be measured by: what an answer took, or how probable it was, may not be known."""
+    left_out: set[str] = set()
+    if model.replayed_column:
+        left_out |= set(OF_AN_ENDPOINT)
+    elif not model.priced:
+        left_out.add("cost")
+    by_name = wanted.by_name
+    return [
+        name for name, one in by_name.items() if name not in left_out and (model.local or not one.needs_token_scores)
+    ]
+
+
+def _require_judges(evaluation: EvaluationConfig, wanted: Wanted) -> list[AskedModel]:
+    """The judges' models; InputError where there is none of a name."""
+    panels = {**wanted.judges, **wanted.pairwise}
+    plain = EvaluationConfig(client=evaluation.client)
+    return [find_asked_model(name, plain) for panel in panels.values() for name in panel.models]
+
+
+def _require_prices(evaluation: EvaluationConfig, models: Sequence[AskedModel]) -> None:
+    for model in models:
+        if evaluation.budget.max_cost is not None and not model.priced and not model.replayed_column:
+            raise InputError(
+                f"evaluation.budget.max_cost: the price of {model.spec} is not known, so this budget cannot be kept; "
+                "give its price in a file of LLMOPS_MODEL_CATALOGUE, or set max_tokens instead"
             )
 
 
@@ -113,7 +161,7 @@ def _require_columns(what: str, columns: Sequence[str], questions: Questions) ->
         return
     known = {name for row in questions.metadata for name in row}
     for column in columns:
-        if column not in known and (what, column) != ("replay:", "expected"):
+        if column not in known:
             raise InputError(
                 f"{what}: no question has the metadata {column!r}; there are: {', '.join(sorted(known)) or 'none'}"
             )

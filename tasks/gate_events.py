@@ -1,10 +1,11 @@
-"""The Prefect events that automations react to: what a suite's gate came to, and a model that became champion.
+"""The Prefect events that automations react to: what a suite's gate came to, and another champion.
 
 ====================================  ==================================================
 ``llmops.gate.failed``                the gate failed, and passed (or never ran) before
 ``llmops.gate.still_failing``         it failed, as it did before
 ``llmops.gate.recovered``             it passes, and failed before
 ``llmops.gate.passed``                it passes, as it did before (or on its first run)
+``llmops.suite.broken``               a model of a suite could not be evaluated, and could before
 ``llmops.model.promoted``             a registered model has another champion
 ====================================  ==================================================
 """
@@ -17,9 +18,20 @@ from llmops.settings import settings
 
 GateState = Literal["passed", "failed"]
 GateNews = Literal["failed", "still_failing", "recovered", "passed"]
+News = Literal[GateNews, "broken"]
 GATE_EVENT = "llmops.gate."
+BROKEN_EVENT = "llmops.suite.broken"
 PROMOTED_EVENT = "llmops.model.promoted"
 MODEL_LABEL = "llmops.model"
+
+
+def event_of(news: News) -> str:
+    """The name of the event that says something.
+
+    >>> event_of("failed"), event_of("broken")
+    ('llmops.gate.failed', 'llmops.suite.broken')
+    """
+    return BROKEN_EVENT if news == "broken" else f"{GATE_EVENT}{news}"
 
 
 def gate_news(before: GateState | None, now: GateState) -> GateNews:
@@ -52,12 +64,6 @@ def announce_gate(
     Returns:
         Whether a server that stays has it.
     """
-    resource = {
-        "prefect.resource.id": f"llmops.suite.{suite}",
-        "prefect.resource.name": suite,
-        "llmops.suite": suite,
-        MODEL_LABEL: model,
-    }
     payload = {
         "suite": suite,
         "model": model,
@@ -67,7 +73,34 @@ def announce_gate(
         "run_id": run_id,
         "url": run_url(run_id),
     }
-    return _emit(f"{GATE_EVENT}{news}", resource, payload)
+    return _emit(event_of(news), _resource(suite, model), payload)
+
+
+def announce_broken(suite: str, model: str, error: str) -> bool:
+    """Emit that a model of a suite could not be evaluated; the flow run, whose log has more, is in the event.
+
+    Returns:
+        Whether a server that stays has it.
+    """
+    from prefect.runtime import flow_run
+
+    payload = {
+        "suite": suite,
+        "model": model,
+        "sentence": error,
+        "regressions": [],
+        "flow_run": flow_run.get_flow_run_ui_url() or flow_run.get_id(),
+    }
+    return _emit(BROKEN_EVENT, _resource(suite, model), payload)
+
+
+def _resource(suite: str, model: str) -> dict[str, str]:
+    return {
+        "prefect.resource.id": f"llmops.suite.{suite}",
+        "prefect.resource.name": suite,
+        "llmops.suite": suite,
+        MODEL_LABEL: model,
+    }
 
 
 def announce_promotion(name: str, version: str, reason: str) -> bool:

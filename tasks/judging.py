@@ -8,7 +8,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from llmops.evaluation.config import EvaluationConfig
-from llmops.evaluation.judges import Ask, Judged, JudgedPairs, judge_answers, judge_pairs
+from llmops.evaluation.judges import Judged, JudgedPairs, judge_answers, judge_pairs
 from llmops.evaluation.judges.asking import JudgeReport
 from llmops.evaluation.judges.config import JudgeConfig
 from llmops.evaluation.judges.metrics import judge_metric, value_rows
@@ -18,20 +18,30 @@ from llmops.evaluation.questions import QUESTION_SCHEMA, Questions
 from llmops.evaluation.statistics.intervals import Estimate
 from llmops.llm.completions import Message, Parameters
 from tasks.answers import collect_answers
+from tasks.asking import Asking
 from tasks.model_sources import find_asked_model
+from tasks.run_budget import RunBudget
 from tasks.scoring import answered
 
 
 class JudgeSummary(BaseModel):
-    """What a panel of judges did: verdicts given and missing, how far it agrees, and what each judge did.
+    """What a panel of judges did: verdicts given and missing, how far it agrees, what each judge did and what it took.
 
-    agreement: Krippendorff's alpha; None where fewer than two judges gave verdicts. judges: a sentence each.
+    agreement: Krippendorff's alpha; None where it is not defined, as where all verdicts are the same. judges: a
+    sentence each. asking: one for each time that a judge was asked.
     """
 
     verdicts: int
     missing: int
     agreement: Estimate | None = None
+    all_agree: bool = False
     judges: list[str]
+    asking: list[Asking] = []
+
+    @property
+    def stopped(self) -> str | None:
+        """Why the judges were not asked everything; None where they were."""
+        return next((one.stopped for one in self.asking if one.stopped), None)
 
     @property
     def sentence(self) -> str:
@@ -42,6 +52,13 @@ class JudgeSummary(BaseModel):
         if self.agreement is not None:
             alpha = self.agreement
             parts.append(f"Krippendorff's alpha {alpha.value:.2f} [{alpha.low:.2f}, {alpha.high:.2f}]")
+        elif self.all_agree:
+            parts.append("the judges always agree")
+        answered = sum(one.answered for one in self.asking)
+        if answered:
+            costs = [one.cost for one in self.asking if one.answered]
+            known = None if None in costs else sum(cost for cost in costs if cost is not None)
+            parts.append(f"{answered:,} newly asked, {'cost not known' if known is None else f'${known:,.4f}'}")
         return f"{', '.join(parts)} ({'; '.join(self.judges)})."
 
 
@@ -68,12 +85,55 @@ class Preference(BaseModel):
         )
 
 
+class JudgeAsker:
+    """Asks judges through the store of answers: what has been judged before is not paid again, not even by a fresh run.
+
+    Args:
+        evaluation: how many requests at once, and how long they are waited for.
+        budget: what may still be spent.
+        run_id: of the MLflow run that pays.
+        name: of the metric that the judges make.
+    """
+
+    def __init__(self, evaluation: EvaluationConfig, budget: RunBudget, run_id: str, name: str) -> None:
+        self._plain = EvaluationConfig(client=evaluation.client, batch_size=evaluation.batch_size)
+        self._budget = budget
+        self._run_id = run_id
+        self._name = name
+        self.asking: list[Asking] = []
+
+    def __call__(
+        self, model: str, prompts: Sequence[Sequence[Message]], parameters: Parameters
+    ) -> Sequence[str | None]:
+        """See `llmops.evaluation.judges.config.Ask`."""
+        asked = find_asked_model(model, self._plain)
+        chosen = asked.parameters if asked.local and parameters.max_tokens is None else parameters
+        replies: list[str | None] = [None] * len(prompts)
+        with collect_answers(
+            asked.source,
+            _as_questions(len(prompts)),
+            prompts,
+            chosen,
+            budget=self._budget.left(),
+            run_id=self._run_id,
+            title=f"Judge {self._name}: {asked.label}",
+        ) as collected:
+            for table in collected.tables():
+                for place, text in zip(table["question"].to_pylist(), table["text"].to_pylist(), strict=True):
+                    replies[place] = text
+        self._budget.take(collected.report)
+        self.asking.append(Asking.of(collected.report, None, replayed=False))
+        return replies
+
+
 def judge_all(
     judges: Mapping[str, JudgeConfig],
     batches: Sequence[Path],
     questions: Questions,
     evaluation: EvaluationConfig,
+    budget: RunBudget,
     run_id: str,
+    repeats: int = 1,
 ) -> tuple[dict[str, Measured], dict[str, JudgeSummary]]:
     """Have every panel that judges answers one by one judge all answers.
 
@@ -82,7 +142,9 @@ def judge_all(
         batches: the files of a model's answers.
         questions: all questions that were asked.
         evaluation: how the judges are asked.
+        budget: what is left for them.
         run_id: of the MLflow run that pays.
+        repeats: how often each question was asked.
     """
     if not judges:
         return {}, {}
@@ -91,11 +153,12 @@ def judge_all(
         return {}, {}
     measured, summaries = {}, {}
     for name, config in judges.items():
-        judged = judge_answers(config, answers, asker(evaluation, run_id, name))
-        summaries[name] = summary_of(judged.judges, judged.missing, len(place), judged)
+        ask = JudgeAsker(evaluation, budget, run_id, name)
+        judged = judge_answers(config, answers, ask)
+        summaries[name] = summary_of(judged, len(place), ask)
         if judged.missing < len(place):
             rows = value_rows(config, judged.scores)
-            measured[name] = gather(judge_metric(name, config), rows, place, questions.ids, questions.groups)
+            measured[name] = gather(judge_metric(name, config), rows, place, questions.ids, questions.groups, repeats)
     return measured, summaries
 
 
@@ -113,10 +176,12 @@ def all_answers(batches: Sequence[Path], questions: Questions) -> tuple[np.ndarr
 
 
 def prefer(
-    name: str, config: JudgeConfig, first: Answers, second: Answers, groups: np.ndarray, against: str, ask: Ask
-) -> Preference:
-    """Which of two models a panel prefers, from their answers to the same questions."""
+    name: str, config: JudgeConfig, first: Answers, second: Answers, groups: np.ndarray, against: str, ask: JudgeAsker
+) -> Preference | None:
+    """Which of two models a panel prefers, from their answers to the same questions; None without two verdicts."""
     pairs = judge_pairs(config, first, second, ask)
+    if len(np.unique(groups[np.isfinite(pairs.values)])) < 2:
+        return None
     return Preference(
         judge=name,
         against=against,
@@ -125,34 +190,8 @@ def prefer(
         tie=pairs.tie,
         missing=pairs.missing,
         win_rate=pairs.win_rate(groups),
-        panel=summary_of(pairs.judges, pairs.missing, len(first), pairs),
+        panel=summary_of(pairs, len(first), ask),
     )
-
-
-def asker(evaluation: EvaluationConfig, run_id: str, name: str) -> Ask:
-    """Asks judges through the store of answers: what has been judged before is not paid again."""
-
-    def ask(model: str, prompts: Sequence[Sequence[Message]], parameters: Parameters) -> Sequence[str | None]:
-        plain = EvaluationConfig(client=evaluation.client, batch_size=evaluation.batch_size)
-        asked = find_asked_model(model, plain)
-        chosen = asked.parameters if asked.local and parameters.max_tokens is None else parameters
-        replies: list[str | None] = [None] * len(prompts)
-        with collect_answers(
-            asked.source,
-            _as_questions(len(prompts)),
-            prompts,
-            chosen,
-            budget=evaluation.budget,
-            fresh=evaluation.fresh,
-            run_id=run_id,
-            title=f"Judge {name}: {asked.label}",
-        ) as collected:
-            for table in collected.tables():
-                for place, text in zip(table["question"].to_pylist(), table["text"].to_pylist(), strict=True):
-                    replies[place] = text
-        return replies
-
-    return ask
 
 
 def _as_questions(number: int) -> Questions:
@@ -163,12 +202,17 @@ def _as_questions(number: int) -> Questions:
     return Questions(pa.Table.from_pylist(rows, QUESTION_SCHEMA))
 
 
-def summary_of(judges: Sequence[JudgeReport], missing: int, total: int, judged: Judged | JudgedPairs) -> JudgeSummary:
+def summary_of(judged: Judged | JudgedPairs, total: int, ask: JudgeAsker) -> JudgeSummary:
     """What a panel did, in a few words."""
     level = "nominal" if judged.config.kind == "pass_fail" else "ordinal"
-    alpha = judged.agreement.alpha[level] if judged.agreement is not None else None
+    alpha = judged.agreement.alpha.get(level) if judged.agreement is not None else None
     return JudgeSummary(
-        verdicts=total - missing, missing=missing, agreement=alpha, judges=[_said(report) for report in judges]
+        verdicts=total - judged.missing,
+        missing=judged.missing,
+        agreement=alpha,
+        all_agree=judged.agreement is not None and judged.agreement.all_agree,
+        judges=[_said(report) for report in judged.judges],
+        asking=ask.asking,
     )
 
 

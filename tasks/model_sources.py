@@ -6,8 +6,9 @@ from llmops.errors import InputError
 from llmops.evaluation.answers.sources import EndpointSource, LocalSource, ReplaySource, Source
 from llmops.evaluation.config import EvaluationConfig
 from llmops.finetuning import ResolvedBase
+from llmops.llm.catalogue import cost, find_entry, load_catalogue
 from llmops.llm.completions import Parameters
-from llmops.llm.providers import connect, is_endpoint
+from llmops.llm.providers import PROVIDERS, connect, is_endpoint
 from tasks.base_models import find_model, model_label
 
 REPLAY = "replay:"
@@ -37,6 +38,13 @@ class AskedModel:
         return isinstance(self.source, EndpointSource)
 
     @property
+    def priced(self) -> bool:
+        """Whether it is known what its answers cost; those of a model on this machine cost nothing."""
+        if not isinstance(self.source, EndpointSource):
+            return True
+        return cost(find_entry(load_catalogue(), self.spec), 1, 1) is not None
+
+    @property
     def replayed_column(self) -> str | None:
         """The column of the dataset that its answers are in; None where it is asked."""
         return self.source.column if isinstance(self.source, ReplaySource) else None
@@ -59,7 +67,10 @@ def find_asked_model(spec: str, evaluation: EvaluationConfig) -> AskedModel:
         connect(spec)  # a missing SDK, key or address is said now
         return AskedModel(spec, spec, EndpointSource(spec, evaluation.client), evaluation.parameters)
     _require_greedy(spec, evaluation)
-    base = find_model(spec)
+    try:
+        base = find_model(spec)
+    except InputError as error:
+        raise InputError(f"{error}; behind an API a model is named {'/…, '.join(PROVIDERS)}/…") from error
     label = model_label(spec)
     source = LocalSource(base.path, label, base.digest, evaluation.batch_size, evaluation.num_beams)
     return AskedModel(spec, label, source, evaluation.local_parameters, base)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llmops.config_files import read_entries
 from llmops.errors import InputError
-from tasks.gate_events import GATE_EVENT, GateNews
+from tasks.gate_events import News, event_of
 
 if TYPE_CHECKING:
     from prefect.blocks.abstract import NotificationBlock
@@ -24,7 +24,8 @@ SUBJECT = "{{ event.resource.name }}: {{ event.payload.model }} %s"
 BODY = """{{ event.payload.sentence }}
 {% for regression in event.payload.regressions %}- {{ regression }}
 {% endfor %}
-MLflow run: {{ event.payload.url or event.payload.run_id }}"""
+{% if event.payload.flow_run %}Prefect flow run: {{ event.payload.flow_run }}
+{%- else %}MLflow run: {{ event.payload.url or event.payload.run_id }}{% endif %}"""
 
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -32,16 +33,16 @@ _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
 class Channel(BaseModel):
-    """What all channels have: which news of a gate they are told."""
+    """What all channels have: which news of a suite they are told."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    events: tuple[GateNews, ...] = Field(default=("failed",), min_length=1)
+    events: tuple[News, ...] = Field(default=("failed", "broken"), min_length=1)
 
     @property
     def expected(self) -> set[str]:
         """Names of the Prefect events it is told of."""
-        return {f"{GATE_EVENT}{news}" for news in self.events}
+        return {event_of(news) for news in self.events}
 
     def check_secrets(self) -> None:
         """See that its secrets are in the environment, without importing Prefect.
@@ -200,7 +201,7 @@ def read_channels(file: Path) -> dict[str, Channel]:
     return channels
 
 
-def wording(news: GateNews) -> str:
+def wording(news: News) -> str:
     """The subject's end for one piece of news.
 
     >>> SUBJECT % wording("failed")
@@ -211,4 +212,5 @@ def wording(news: GateNews) -> str:
         "still_failing": "still fails its gate",
         "recovered": "passes its gate again",
         "passed": "passes its gate",
+        "broken": "could not be evaluated",
     }[news]

@@ -1,7 +1,8 @@
 """The aliases of a registered model: ``champion`` serves, ``previous`` is what it can be rolled back to.
 
 An alias moves in one write, after everything it points at is complete, so that it never names a half-written
-model. Each promotion leaves on the version what it replaced and why.
+model. Each promotion leaves on the version what it replaced and why, and whether the event that says so was delivered:
+one that was not (nobody listened, or the process died in between) is sent with the next run that leaves it champion.
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ CHAMPION = "champion"
 PREVIOUS = "previous"
 REPLACED_TAG = "llmops.replaced"
 REASON_TAG = "llmops.champion_because"
+ANNOUNCED_TAG = "llmops.champion_announced"
 
 
 class Decision(BaseModel):
@@ -101,14 +103,12 @@ def promote(name: str, version: str, decision: Decision) -> Promotion:
         status = "not promoted"
     else:
         status = "promoted"
-        stamp = datetime.now(UTC).isoformat(timespec="seconds")
-        client.set_model_version_tag(name, version, REASON_TAG, f"{stamp}: {decision.reason}"[:4000])
         if current is not None:
             client.set_model_version_tag(name, version, REPLACED_TAG, current)
             client.set_registered_model_alias(name, PREVIOUS, current)
-        client.set_registered_model_alias(name, CHAMPION, version)
-        announce_promotion(name, version, decision.reason)
+        make_champion(name, version, decision.reason)
         current = version
+    announce_champion(name)
     return Promotion(
         status=status,
         name=name,
@@ -117,6 +117,25 @@ def promote(name: str, version: str, decision: Decision) -> Promotion:
         reason=decision.reason,
         passed=decision.passed,
     )
+
+
+def make_champion(name: str, version: str, reason: str) -> None:
+    """Move the alias; that it is still to be announced is noted before, so that a crash in between does not lose it."""
+    client = MlflowClient()
+    stamp = datetime.now(UTC).isoformat(timespec="seconds")
+    client.set_model_version_tag(name, version, REASON_TAG, f"{stamp}: {reason}"[:4000])
+    client.set_model_version_tag(name, version, ANNOUNCED_TAG, "no")
+    client.set_registered_model_alias(name, CHAMPION, version)
+
+
+def announce_champion(name: str) -> None:
+    """Say who is champion, unless that was said."""
+    champion = version_at(name, CHAMPION)
+    if champion is None or champion.tags.get(ANNOUNCED_TAG) == "yes":
+        return
+    version = str(champion.version)
+    if announce_promotion(name, version, champion.tags.get(REASON_TAG, "").partition(": ")[2]):
+        MlflowClient().set_model_version_tag(name, version, ANNOUNCED_TAG, "yes")
 
 
 class Rollback(BaseModel):
@@ -148,13 +167,12 @@ def roll_back(name: str) -> Rollback:
     former, successor = str(champion.version), str(previous.version) if previous else None
     if previous is None or successor is None or successor == former:
         raise InputError(f"{name} has had no champion before version {former}")
-    stamp = datetime.now(UTC).isoformat(timespec="seconds")
-    client.set_model_version_tag(name, successor, REASON_TAG, f"{stamp}: rolled back from version {former}")
-    client.set_registered_model_alias(name, CHAMPION, successor)
+    make_champion(name, successor, f"rolled back from version {former}")
     before = previous.tags.get(REPLACED_TAG)
     if before and before != former:
         client.set_registered_model_alias(name, PREVIOUS, before)
     else:
         client.delete_registered_model_alias(name, PREVIOUS)
         before = None
+    announce_champion(name)
     return Rollback(name=name, former=former, champion=successor, previous=before)

@@ -2,10 +2,13 @@
 
 import base64
 import io
+import re
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 from prefect import task
@@ -14,10 +17,13 @@ from prefect.cache_policies import NO_CACHE
 
 from llmops.evaluation import Estimate
 from llmops.settings import settings
-from tasks.comparison_figures import differences_figure, slices_figure
-from tasks.evaluation_result import ChangedQuestion, ComparedWith, EvaluationResult
+from tasks.comparison_figures import MARGIN, differences_figure, slices_figure
+from tasks.evaluation_result import ChangedQuestion, ComparedWith, EvaluationResult, ShownMetric
 
 SHOWN_CHANGES = 20
+LONGEST_CELL = 600
+MARKUP = re.compile(r"[\\`*_\[\]~|&]")
+BREAKS_A_CELL = re.compile(r"[\\|]")
 
 STYLE = """<meta charset="utf-8"><style>
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -38,18 +44,12 @@ def publish_report(result: EvaluationResult, name: str, training_run_id: str | N
         training_run_id: MLflow run that holds the loss curve, where the model was trained here.
     """
     client = MlflowClient()
-    pictures = {"metrics": metrics_figure(result)}
-    for number, one in enumerate(result.comparisons):
-        ending = f"-{number + 1}" if number else ""
-        pictures[f"differences{ending}"] = differences_figure(one, result.shown)
-        if one.slices:
-            pictures[f"slices{ending}"] = slices_figure(one)
+    pictures = report_figures(result)
     if training_run_id:
         pictures["loss"] = loss_figure(training_run_id)
     for picture, figure in pictures.items():
         client.log_figure(result.run_id, figure, f"{picture}.png")
-    embedded = "\n\n".join(f"![{picture}]({data_uri(figure)})" for picture, figure in pictures.items())
-    text = f"{report_markdown(result)}\n\n{embedded}\n"
+    text = report_markdown(result, {picture: data_uri(figure) for picture, figure in pictures.items()})
     page = STYLE + MarkdownIt("commonmark").enable("table").render(text)
     client.log_text(result.run_id, page, "report.html")
     create_markdown_artifact(text, key=f"evaluation-{artifact_key(name)}", description=result.headline)
@@ -64,49 +64,85 @@ def artifact_key(name: str) -> str:
     return "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in name.lower())
 
 
-def report_markdown(result: EvaluationResult) -> str:
-    """The report as markdown: what came out, every figure with its interval, and examples."""
-    parts = [f"# {result.headline}"]
+def report_figures(result: EvaluationResult) -> dict[str, Figure]:
+    """The pictures of a report by the names of their files; of the second comparison on, with its number."""
+    figures = {"metrics": metrics_figure(result)}
+    for number, one in enumerate(result.comparisons):
+        figures[f"differences{_ending(number)}"] = differences_figure(result.model, one, result.shown)
+        if one.slices:
+            figures[f"slices{_ending(number)}"] = slices_figure(result.model, one, result.shown)
+    return figures
+
+
+def _ending(number: int) -> str:
+    return f"-{number + 1}" if number else ""
+
+
+def report_markdown(result: EvaluationResult, pictures: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The report as markdown: what came out, every figure with its interval, and examples.
+
+    Args:
+        result: what to report.
+        pictures: links to the pictures by their names; each stands beside its figures.
+    """
+    embedded = {name: f"![{name}]({link})" for name, link in pictures.items()}
+    parts = [f"# {_escaped(result.headline)}"]
     if result.promotion is not None:
-        parts.append(f"**{result.promotion.sentence}**")
-    parts.append(figures_markdown(result))
+        parts.append(f"**{_escaped(result.promotion.sentence)}**")
+    parts += [figures_markdown(result), embedded.get("metrics", "")]
     parts += [f"**Note.** {_escaped(note)}" for note in result.notes]
     if result.asking is not None and result.asking.sentence:
         parts.append(f"Answers: {result.asking.sentence}.")
-    parts += [f"Judges of {name}: {_escaped(panel.sentence)}" for name, panel in result.judges.items()]
-    for compared in result.comparisons:
-        parts += comparison_markdown(compared)
+    parts += [f"Judges of {_escaped(name)}: {_escaped(panel.sentence)}" for name, panel in result.judges.items()]
+    for number, compared in enumerate(result.comparisons):
+        shown = [embedded.get(f"{name}{_ending(number)}", "") for name in ("differences", "slices")]
+        parts += comparison_markdown(result, compared, *shown)
     if result.examples:
         parts.append(f"## {len(result.examples)} held-out inputs")
         for one in result.examples:
             rows = [["wanted", one.expected], ["before", one.baseline or ""], ["after", one.output or ""]]
-            parts.append(markdown_table(["input", _cell(one.input)], rows))
+            parts.append(text_table(["input", one.input], rows))
+    parts.append(embedded.get("loss", ""))
     parts.append(f"Dataset `{result.dataset}`, {result.split} split. MLflow run {run_link(result.run_id)}.")
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
-def comparison_markdown(one: ComparedWith) -> list[str]:
+def comparison_markdown(result: EvaluationResult, one: ComparedWith, differences: str, slices: str) -> list[str]:
     """A comparison: verdicts, slices, what judges prefer, and the questions that broke or were fixed."""
-    parts = [f"**Against {one.model}: {one.comparison.verdict}.** {_escaped(one.comparison.sentence)}"]
+    parts = [f"## Against {_escaped(one.model)}: {one.comparison.verdict}", _escaped(one.comparison.sentence)]
     parts.append("\n".join(f"- {_escaped(verdict.sentence)}" for verdict in one.comparison.verdicts.values()))
+    parts.append(differences)
     parts += [_escaped(preference.sentence) for preference in one.preferences]
     if one.slices:
-        rows = []
-        for part in one.slices:
-            span = part.difference
-            said = f"{span.value:+.3f} [{span.low:+.3f}, {span.high:+.3f}]" if span else ""
-            rows.append([f"{part.column} = {part.value}", part.label, f"{part.n:,}", said, part.verdict])
-        parts.append("### Slices\n\nVerdicts are corrected for the number of slices and metrics.")
-        parts.append(markdown_table(["slice", "metric", "questions", "difference", "verdict"], rows))
+        parts += ["### Slices", "Verdicts are corrected for the number of slices and metrics.", slices]
+        parts.append(slices_markdown(one, result.shown))
     if one.changes is not None:
-        parts.append(f"### What changed\n\n{one.changes.sentence}")
-        parts += _changed("broke", one.changes.regressions) + _changed("fixed", one.changes.fixes)
+        said = _escaped(one.changes.sentence)
+        if max(one.changes.regressed, one.changes.fixed) > SHOWN_CHANGES:
+            said += f" The {SHOWN_CHANGES} largest changes of each kind:"
+        parts += ["### What changed", said]
+        models = [one.model, result.model]
+        parts += _changed("broke", models, one.changes.regressions) + _changed("fixed", models, one.changes.fixes)
     return parts
 
 
-def _changed(what: str, changes: list[ChangedQuestion]) -> list[str]:
+def slices_markdown(one: ComparedWith, shown: Mapping[str, ShownMetric]) -> str:
+    """The differences by slice, in the units of the other figures."""
+    rows = []
+    for part in one.slices:
+        metric, span = shown[part.metric], part.difference
+        digits = 1 if metric.scale in ("share", "hundred") else 3
+        said = ""
+        if span is not None:
+            value, low, high = (f"{metric.factor * number:+.{digits}f}" for number in (span.value, span.low, span.high))
+            said = f"{value} [{low}, {high}]"
+        rows.append([f"{part.column} = {part.value}", metric.heading, f"{part.n:,}", said, part.verdict])
+    return text_table(["slice", "metric", "questions", "difference", "verdict"], rows)
+
+
+def _changed(what: str, models: list[str], changes: list[ChangedQuestion]) -> list[str]:
     rows = [[one.input, one.expected, one.before, one.after] for one in changes[:SHOWN_CHANGES]]
-    return [markdown_table([f"{what}: input", "wanted", "before", "after"], rows)] if rows else []
+    return [text_table([f"{what}: input", "wanted", *models], rows)] if rows else []
 
 
 def run_link(run_id: str) -> str:
@@ -126,7 +162,7 @@ def figures_markdown(result: EvaluationResult) -> str:
         shown = result.shown[name]
         cells = [shown.say(figures[name]) if name in figures else "" for figures in columns.values()]
         rows.append([shown.heading, *cells, result.verdicts.get(name, "")])
-    return markdown_table(["metric", *columns, "verdict"], rows)
+    return text_table(["metric", *columns, "verdict"], rows)
 
 
 def columns_of(result: EvaluationResult) -> dict[str, Mapping[str, Estimate]]:
@@ -137,41 +173,54 @@ def columns_of(result: EvaluationResult) -> dict[str, Mapping[str, Estimate]]:
     return columns | {result.model: result.metrics}
 
 
+def text_table(headings: list[str], rows: list[list[str]]) -> str:
+    """A markdown table of texts, each shown as it was written: no star of a model's answer is taken for emphasis."""
+    return _table([[_shortened(cell) for cell in row] for row in (headings, *rows)], MARKUP)
+
+
 def markdown_table(headings: list[str], rows: list[list[str]]) -> str:
-    """A markdown table; what a model wrote cannot break out of its cell."""
-    lines = [headings, ["---"] * len(headings), *([_cell(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    """A markdown table whose cells are markdown themselves, without tags; none can break out of its cell."""
+    return _table([[_shortened(cell) for cell in row] for row in (headings, *rows)], BREAKS_A_CELL)
 
 
-def _cell(text: str) -> str:
-    escaped = _escaped(text).replace("|", "\\|").replace("\n", " ")
-    return escaped if len(escaped) <= 600 else f"{escaped[:600]}…"
+def _table(lines: list[list[str]], markup: re.Pattern[str]) -> str:
+    head, *body = ([_escaped(" ".join(cell.split("\n")), markup) for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body))
 
 
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("<", "&lt;")
+def _shortened(text: str) -> str:
+    """A long text without its middle: what is asked stands at its beginning, what is answered often at its end."""
+    if len(text) <= LONGEST_CELL:
+        return text
+    return f"{text[: LONGEST_CELL // 2]} … {text[-LONGEST_CELL // 2 :]}"
+
+
+def _escaped(text: str, markup: re.Pattern[str] = MARKUP) -> str:
+    return markup.sub(r"\\\g<0>", text).replace("<", "&lt;")
 
 
 def metrics_figure(result: EvaluationResult) -> Figure:
-    """Every metric between 0 and 100 with its 95 % interval, one colour a model."""
+    """Every metric on a scale up to 100 with its 95 % interval, one colour a model."""
     names = [name for name in result.metrics if result.shown[name].scale not in ("number", "real")]
     columns = columns_of(result)
-    figure = Figure(figsize=(8, 1.2 + 0.5 * len(names)), layout="constrained")
+    height = 1.3 + 0.25 * (1 + len(columns)) * len(names)
+    figure = Figure(figsize=(9, height), layout=ConstrainedLayoutEngine(w_pad=MARGIN, h_pad=MARGIN))
     axes = figure.subplots()
     for place, (model, figures) in enumerate(columns.items()):
-        shift = (place - (len(columns) - 1) / 2) * 0.2
+        shift = (place - (len(columns) - 1) / 2) * 0.8 / len(columns)
         shown = [(row, name) for row, name in enumerate(names) if name in figures]
         scale = [1.0 if result.shown[name].scale == "hundred" else 100.0 for _, name in shown]
         middle = [figures[name].value * by for (_, name), by in zip(shown, scale, strict=True)]
         low = [(figures[name].value - figures[name].low) * by for (_, name), by in zip(shown, scale, strict=True)]
         high = [(figures[name].high - figures[name].value) * by for (_, name), by in zip(shown, scale, strict=True)]
-        axes.errorbar(middle, [row + shift for row, _ in shown], xerr=[low, high], fmt="o", capsize=3, label=model)
-    axes.set_yticks(range(len(names)), [result.shown[name].label for name in names])
-    axes.invert_yaxis()
-    axes.set_xlim(-2, 102)
-    axes.set_xlabel("0 to 100, with 95 % intervals")
+        label = model.replace("$", r"\$")
+        axes.errorbar(middle, [row + shift for row, _ in shown], xerr=[low, high], fmt="o", capsize=3, label=label)
+    axes.set_yticks(range(len(names)), [result.shown[name].label for name in names], parse_math=False)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlim(-2, max(102, axes.get_xlim()[1]))  # errors a reference length (TER) can be more than 100 %
+    axes.set_xlabel("points, with 95 % intervals")
     axes.grid(axis="x", alpha=0.3)
-    figure.legend(loc="outside upper center", ncols=2, frameon=False)
+    figure.legend(loc="outside upper center", ncols=1 if max(map(len, columns)) > 40 else 2, frameon=False)
     return figure
 
 

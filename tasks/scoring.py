@@ -26,6 +26,7 @@ class Rows:
     """The statistics of every answer measured so far, and which question each belongs to."""
 
     metrics: Sequence[Metric]
+    repeats: int = 1
     question: list[np.ndarray] = field(default_factory=list)
     rows: dict[str, list[FloatArray]] = field(default_factory=dict)
 
@@ -44,7 +45,7 @@ class Rows:
         for metric in self.metrics:
             rows = np.concatenate(self.rows[metric.name])
             if np.isfinite(rows).all(axis=1).any():
-                found[metric.name] = gather(metric, rows, place, questions.ids, questions.groups)
+                found[metric.name] = gather(metric, rows, place, questions.ids, questions.groups, self.repeats)
         return found
 
 
@@ -60,6 +61,7 @@ def score_answers(
     questions: Questions,
     metrics: Sequence[Metric],
     token_scores: FloatArray | None = None,
+    repeats: int = 1,
 ) -> dict[str, Measured]:
     """Measure a model's answers by every metric; one that nothing could be measured by is left out.
 
@@ -69,8 +71,9 @@ def score_answers(
         questions: all questions that were asked.
         metrics: what is measured.
         token_scores: (n, 3) a row a question, see `Answers`; None where there are none.
+        repeats: how often each question was asked.
     """
-    found = Rows(metrics)
+    found = Rows(metrics, repeats)
     with stage(f"Score {label}") as line:
         done = 0
         for place, answers in answered(batches, questions, token_scores):

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, computed_field
 from rich.box import SIMPLE_HEAD
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from llmops.evaluation import Estimate
 from tasks.results import FlowResult
@@ -18,13 +19,17 @@ WORST_SHOWN = 3
 
 
 class ModelOutcome(BaseModel):
-    """One model's evaluation, and what its gate says; `verdict` is None where there was nothing to compare with."""
+    """One model's evaluation, and what its gate says; `verdict` is None where there was nothing to compare with.
+
+    notes: what a reader of the figures must know, such as a partial result, or a baseline that was left out.
+    """
 
     model: str
     passed: bool
     verdict: str | None
     sentence: str
     worst: list[str] = []
+    notes: list[str] = []
     news: str = ""
     run_id: str
     url: str | None = None
@@ -61,7 +66,8 @@ class SuiteResult(FlowResult):
         for one in self.outcomes:
             gate = "[green]passed[/]" if one.passed else "[bold red]failed[/]"
             table.add_row(escape(one.model), gate, one.verdict or "–", escape(one.sentence))
-        return table
+        notes = [Text(f"{one.model}: {note}", "yellow") for one in self.outcomes for note in one.notes]
+        return Group(table, *notes)
 
 
 def shorten(text: str, most: int) -> str:
@@ -96,6 +102,7 @@ def outcome_of(model: str, result: "EvaluationResult") -> ModelOutcome:
         verdict=verdict,
         sentence=sentence,
         worst=worst,
+        notes=list(result.notes),
         run_id=result.run_id,
         metrics=result.metrics,
     )

@@ -7,6 +7,7 @@ command after a crash finds the note and goes on with the same run.
 
 import json
 import os
+import re
 import subprocess
 import time
 import traceback
@@ -147,7 +148,7 @@ def _reopen(client: MlflowClient, note: Path) -> TrackedRun | None:
 
 def log_params(run_id: str, params: Mapping[str, Any]) -> None:
     """Log parameters, nested ones under dotted names; one already logged with the same value stays."""
-    flat = {name: str(value)[:LONGEST_PARAM] for name, value in _flattened(params) if value is not None}
+    flat = {allowed_name(name): str(value)[:LONGEST_PARAM] for name, value in _flattened(params) if value is not None}
     MlflowClient().log_batch(run_id, params=[Param(name, value) for name, value in flat.items()])
 
 
@@ -162,7 +163,18 @@ def _flattened(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[st
 def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
     """Log metrics of one step in one write."""
     now = int(time.time() * 1000)
-    MlflowClient().log_batch(run_id, metrics=[Metric(name, value, now, step) for name, value in metrics.items()])
+    logged = [Metric(allowed_name(name), value, now, step) for name, value in metrics.items()]
+    MlflowClient().log_batch(run_id, metrics=logged)
+
+
+def allowed_name(name: str) -> str:
+    """A name as MLflow takes it: letters, digits, and a few signs.
+
+    >>> allowed_name("exact_match.pass@3"), allowed_name("exact_match.pass^3"), allowed_name("größe")
+    ('exact_match.pass_at_3', 'exact_match.pass_all_3', 'gr__e')
+    """
+    spelled = name.replace("@", "_at_").replace("^", "_all_")
+    return re.sub(r"[^A-Za-z0-9_\-. :/]", "_", spelled)
 
 
 def set_tags(run_id: str, tags: Mapping[str, str]) -> None:

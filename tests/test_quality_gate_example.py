@@ -54,7 +54,7 @@ def test_a_failed_gate_fails_the_step_through_the_pipe(tmp_path: Path) -> None:
     # As GitHub runs `shell: bash`.
     assert step["shell"] == "bash"
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
-    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SUITE": "x"}
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SUITE": "x", "CONTEXT": "pull-request-7"}
     assert subprocess.run(command, cwd=tmp_path, env=environment, check=False, capture_output=True).returncode == 1
 
 
@@ -75,3 +75,9 @@ def test_the_summary_says_each_model_in_a_line(tmp_path: Path) -> None:
         "- ✅ **openai/a**: Not worse.",
         "- ❌ **openai/b**: Worse.",
     ]
+
+
+def test_a_pull_requests_runs_are_never_those_of_main() -> None:
+    (command,) = [step["run"] for step in STEPS if "evaluate-suite" in step.get("run", "")]
+    assert '--context "$CONTEXT"' in command
+    assert WORKFLOW["env"]["CONTEXT"].startswith("pull-request-")

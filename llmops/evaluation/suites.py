@@ -19,6 +19,7 @@ from llmops.evaluation.config import EvaluationConfig
 
 LAST = "last"
 LAST_PASSED = "last-passed"
+MAIN_CONTEXT = "main"  # whose runs are what others are compared with, and news
 RESERVED_NAME = "local"  # the deployment of the flow itself
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _REGISTERED = re.compile(r"models:/([^/@]+)(?:[/@].+)?")

@@ -3,7 +3,8 @@
 After a run of failures the circuit *opens*: nothing is sent. After a pause it is *half-open*: one request goes as a
 probe. Any answer *closes* it; another failure doubles the pause (Nygard, "Release It!", 2007, chapter 5).
 
-Only what says "the endpoint is down" counts: a connection that fails, a time-out, a 5xx. A 429 or a 400 is an answer.
+Only what says "the endpoint is down" counts: a connection that fails, a time-out, a 503. A 429 or a 400 is an answer,
+and so is a 500: the server is there, and it may be this very request that breaks it.
 """
 
 import math

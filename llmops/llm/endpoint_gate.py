@@ -17,7 +17,7 @@ from llmops.llm.failures import FailureKind, ModelError
 from llmops.llm.retries import backoff_s
 
 REFUSALS: frozenset[FailureKind] = frozenset(("rate_limited", "overloaded"))
-DOWN: frozenset[FailureKind] = frozenset(("connection", "timeout", "server", "overloaded"))
+DOWN: frozenset[FailureKind] = frozenset(("connection", "timeout", "overloaded"))
 
 
 @dataclass(frozen=True, slots=True)

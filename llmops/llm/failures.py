@@ -31,16 +31,25 @@ class ModelError(LlmopsError):
         message: the provider's words, in one line.
         retry_after_s: seconds the provider asks to wait before the next request, if it says so.
         attempts: requests that were sent, this one included.
+        code: the provider's own name for it, such as ``content_filter``, where its answer has one.
     """
 
     exit_status = ServiceError.exit_status
 
-    def __init__(self, kind: FailureKind, message: str, retry_after_s: float | None = None, attempts: int = 1) -> None:
+    def __init__(
+        self,
+        kind: FailureKind,
+        message: str,
+        retry_after_s: float | None = None,
+        attempts: int = 1,
+        code: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.kind: FailureKind = kind
         self.message = " ".join(message.split())
         self.retry_after_s = retry_after_s
         self.attempts = attempts
+        self.code = code
 
     @property
     def transient(self) -> bool:

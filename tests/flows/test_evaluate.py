@@ -24,6 +24,7 @@ pytestmark = pytest.mark.service
 
 N = 120
 GATE = GateConfig(margins={"exact_match": 0.05})
+ODD = JudgeConfig(kind="pass_fail", models=("opnai/judge",), instructions="Is it a number?")
 
 
 @pytest.fixture
@@ -140,6 +141,12 @@ def test_a_prompt_repeats_a_budget_and_an_endpoint_that_hangs(prefect_server: st
     assert endpoint.seen()["total"] == 3 * N + 1
     assert rest.metrics["exact_match.pass^3"].value == 1.0
     assert rest.metrics["exact_match.flaky"].value == 0.0
+    gate = GateConfig(margins={"exact_match.pass^3": 0.05})
+    again = EvaluationConfig(repeats=3)
+    gated = evaluate(
+        "sums", "openai/gpt-4o-mini", "prompts:/adder/1", ["exact_match"], ["last"], evaluation=again, gate=gate
+    )
+    assert gated.verdicts == {"exact_match.pass^3": "not worse"}
 
 
 def test_judges_of_answers_and_of_pairs(prefect_server: str, sums: None, endpoint: Any) -> None:
@@ -172,11 +179,29 @@ def test_what_cannot_be_done_is_said_before_anything_is_asked(prefect_server: st
         ({"evaluation": EvaluationConfig(slices=("colour",))}, "no question has the metadata 'colour'"),
         ({"evaluation": EvaluationConfig(budget=Budget(max_cost=1.0))}, "the price of openai/toy is not known"),
         ({"concurrency": 0}, "concurrency is 0"),
+        ({"metrics": ["exact_match"], "gate": GateConfig(margins={"cost": 1.0})}, "gate: cost is not measured of"),
+        (
+            {"baseline": ["replay:recorded"], "gate": GateConfig(margins={"latency": 1.0})},
+            "gate: latency is not measured of replay:recorded",
+        ),
+        ({"gate": GateConfig(margins={"exact_match.pass@5": 0.1})}, "with evaluation.repeats 1 there are"),
+        ({"evaluation": EvaluationConfig(judges={"odd": ODD})}, "opnai/judge"),
     ]
     for arguments, said in wrong:
         with pytest.raises(InputError, match=said):
             evaluate("sums", "openai/toy", **arguments)
     assert endpoint.seen()["total"] == 0
+
+
+def test_a_question_that_always_breaks_the_endpoint_is_left_out(prefect_server: str, sums: None, endpoint: Any) -> None:
+    endpoint.fail({"kind": "500", "times": 10_000, "match": "7+7?"})
+    stubborn = EvaluationConfig(client=ClientConfig(max_attempts=2))
+    found = evaluate("sums", "openai/toy", metrics=["exact_match"], evaluation=stubborn)
+    assert found.asking is not None
+    assert found.asking.failed == {"server": 1}
+    assert (found.metrics["exact_match"].value, found.metrics["exact_match"].n) == (1.0, N - 1)
+    assert endpoint.seen()["asked"]["7+7?"] == 2
+    assert any("requests failed" in note for note in found.notes)
 
 
 def test_a_key_that_is_refused_ends_the_run_at_once(prefect_server: str, sums: None, endpoint: Any) -> None:

@@ -62,8 +62,8 @@ def test_from_a_file_to_a_champion_and_back(home: Path, prefect_server: None, pa
     assert first.baseline["exact_match"].value == 0.0
     assert first.promotion is not None
     assert (first.promotion.status, first.exit_status, alias("champion")) == ("promoted", 0, "1")
-    assert set(runs()) == {"lifecycle", "prepare-dataset", "tune", "trial 1", "trial 2", "fine-tune", "evaluate"} | {
-        name for name in runs() if name.startswith("baseline ")
+    assert set(runs()) == {"lifecycle", "prepare-dataset", "tune", "trial 1", "trial 2", "fine-tune"} | {
+        name for name in runs() if name.startswith(("evaluate ", "baseline "))
     }
     leaves_a_record(first)
 
@@ -123,7 +123,7 @@ def test_evaluate_takes_a_registered_model_and_several_baselines(
 ) -> None:
     prepare_dataset(str(pairs_file), "toy")
     trained = fine_tune("toy", "toy", "scratch", TRAINING, SCRATCH, ASKED, GATE)
-    result = evaluate("toy@1", "models:/toy/1", ["models:/toy/1"], ASKED, WIDE)
+    result = evaluate("toy@1", "models:/toy/1", baseline=["models:/toy/1"], evaluation=ASKED, gate=WIDE)
     assert result.metrics == trained.metrics
     assert result.verdict == "not worse"
     assert result.exit_status == 0

@@ -99,7 +99,7 @@ def test_channels_and_promotions_become_automations_change_and_go(client: Any, m
     there = automations(client)
     assert set(there) == {"llmops: notify hook", "llmops: a on promotion"}
     notify, run = there["llmops: notify hook"], there["llmops: a on promotion"]
-    assert notify.trigger.expect == {"llmops.gate.failed"}
+    assert notify.trigger.expect == {"llmops.gate.failed", "llmops.suite.broken"}
     assert (notify.actions[0].type, notify.actions[0].body) == ("send-notification", BODY)
     assert run.trigger.expect == {"llmops.model.promoted"}
     assert run.trigger.match.root == {"llmops.model": ["adder"]}
@@ -142,6 +142,18 @@ def test_the_subject_says_what_happened() -> None:
     body = Environment().from_string(action.body).render(event=event)
     assert [line for line in body.splitlines() if line] == ["Not worse.", "- one", "MLflow run: http://m/#/r"]
     assert SUBJECT % wording("failed") in SUBJECT % "fails its gate"
+
+
+def test_of_a_suite_that_is_broken_the_error_and_the_flow_run_are_told() -> None:
+    from jinja2 import Environment
+
+    action = notification("x", SlackChannel(type="slack", url_from="S"), UUID(int=1)).actions[0]
+    payload = {"model": "openai/adder", "sentence": "no answer", "regressions": [], "flow_run": "http://p/runs/1"}
+    event = {"event": "llmops.suite.broken", "resource": {"name": "sums"}, "payload": payload}
+    subject = Environment().from_string(action.subject).render(event=event)
+    assert subject == "sums: openai/adder could not be evaluated"
+    body = Environment().from_string(action.body).render(event=event)
+    assert [line for line in body.splitlines() if line] == ["no answer", "Prefect flow run: http://p/runs/1"]
 
 
 def test_prefect_takes_every_schedule_that_a_suite_takes() -> None:

@@ -1,4 +1,7 @@
+"""Answers collected through Prefect: which task runs there are, and what they leave."""
+
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +61,12 @@ def _task_runs(flow_run_id: str) -> list[tuple[str, str]]:
 
     with get_client(sync_client=True) as client:
         only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
-        return sorted((run.name, str(run.state_name)) for run in client.read_task_runs(flow_run_filter=only))
+        until = time.monotonic() + 20
+        while True:  # the server takes in what became of task runs a moment later
+            found = sorted((run.name, str(run.state_name)) for run in client.read_task_runs(flow_run_filter=only))
+            if all(state == "Completed" for _, state in found) or time.monotonic() > until:
+                return found
+            time.sleep(0.2)
 
 
 def test_one_task_a_batch_and_none_for_what_is_known(

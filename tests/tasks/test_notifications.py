@@ -56,13 +56,13 @@ def test_the_channels_that_the_projects_file_shows_are_channels(
     ]
 
 
-def test_by_default_a_channel_hears_of_a_change_to_failing_only(tmp_path: Path) -> None:
+def test_by_default_a_channel_hears_of_a_change_for_the_worse_only(tmp_path: Path) -> None:
     found = channels(
         tmp_path,
         team={"type": "slack", "url_from": "HOOK"},
         all={"type": "email", "url_from": "MAIL", "events": ["failed", "recovered"]},
     )
-    assert found["team"].expected == {"llmops.gate.failed"}
+    assert found["team"].expected == {"llmops.gate.failed", "llmops.suite.broken"}
     assert found["all"].expected == {"llmops.gate.failed", "llmops.gate.recovered"}
 
 

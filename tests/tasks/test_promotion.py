@@ -7,6 +7,7 @@ from mlflow import MlflowClient
 
 from llmops.errors import InputError
 from llmops.evaluation import GateConfig, compare, measure
+from tasks import promotion
 from tasks.evaluation_result import ComparedWith
 from tasks.promotion import Decision, decide, promote, roll_back
 from tasks.registry import version_at
@@ -69,6 +70,50 @@ def test_a_model_without_champion_or_without_name_cannot_be_rolled_back(versions
         roll_back.fn("m")
     with pytest.raises(InputError, match="no registered model 'n'; registered: m"):
         roll_back.fn("n")
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Which version was announced as champion, and why."""
+    heard: list[tuple[str, str]] = []
+
+    def announce(_: str, version: str, reason: str) -> bool:
+        heard.append((version, reason))
+        return True
+
+    monkeypatch.setattr(promotion, "announce_promotion", announce)
+    return heard
+
+
+def test_each_champion_is_announced_once(versions: list[str], told: list[tuple[str, str]]) -> None:
+    first, second, third = versions
+    promote.fn("m", first, PASSED)
+    promote.fn("m", first, PASSED)  # already champion
+    promote.fn("m", second, PASSED)
+    promote.fn("m", third, FAILED)
+    roll_back.fn("m")
+    because = PASSED.reason
+    assert told == [(first, because), (second, because), (first, f"rolled back from version {second}")]
+
+
+def test_a_champion_that_nobody_was_told_of_is_announced_later(
+    versions: list[str], told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: str) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as at_once:
+        at_once.setattr(promotion, "announce_promotion", crash)
+        with pytest.raises(KeyboardInterrupt):
+            promote.fn("m", versions[0], PASSED)
+    assert champion() == versions[0]
+    assert promote.fn("m", versions[0], PASSED).status == "already champion"
+    assert told == [(versions[0], PASSED.reason)]
+    with monkeypatch.context() as unheard:
+        unheard.setattr(promotion, "announce_promotion", lambda *_: False)
+        promote.fn("m", versions[1], PASSED)
+    promote.fn("m", versions[2], FAILED)
+    assert told[1:] == [(versions[1], PASSED.reason)]
 
 
 def compared(ours: int, theirs: int) -> ComparedWith:

@@ -1,5 +1,6 @@
 """The state of a suite's gate, as the next run finds it in MLflow, and what is said of each change, once."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,14 @@ import pytest
 from tasks import gate_events, suite_conclusions
 from tasks.gate_events import announce_promotion, run_url
 from tasks.suite_conclusions import announce_outcome
-from tasks.suite_history import announced_state, record_announcement, record_state, resolve_baselines
+from tasks.suite_history import (
+    announced_broken,
+    announced_state,
+    record_announcement,
+    record_broken,
+    record_state,
+    resolve_baselines,
+)
 from tasks.suite_results import ModelOutcome
 from tasks.tracking import tracked_run
 
@@ -48,16 +56,43 @@ def test_a_run_that_did_not_finish_is_no_run() -> None:
     with pytest.raises(RuntimeError), tracked_run("evaluate", experiment="sums") as run:
         record_state(run.run_id, "sums", MODEL, "failed")
         raise RuntimeError("it broke")
-    assert resolve_baselines("sums", MODEL, ("last",)) == [f"run:{first}"]
+    assert resolve_baselines("sums", MODEL, ("last",)) == [f"last@run:{first}"]
 
 
 @HOME
 def test_last_and_last_passed() -> None:
     passed, failed = evaluated(True), evaluated(False)
-    assert resolve_baselines("sums", MODEL, ("last-passed",)) == [f"run:{passed}"]
-    assert resolve_baselines("sums", MODEL, ("last", "m", "last-passed")) == [f"run:{failed}", "m", f"run:{passed}"]
+    assert resolve_baselines("sums", MODEL, ("last-passed",)) == [f"last-passed@run:{passed}"]
+    both = [f"last@run:{failed}", "m", f"last-passed@run:{passed}"]
+    assert resolve_baselines("sums", MODEL, ("last", "m", "last-passed")) == both
     later = evaluated(True)
-    assert resolve_baselines("sums", MODEL, ("last", "last-passed")) == [f"run:{later}"]
+    assert resolve_baselines("sums", MODEL, ("last", "last-passed")) == [f"last@run:{later}"]
+    assert resolve_baselines("sums", MODEL, (f"run:{later}", "last")) == [f"run:{later}"]
+
+
+@HOME
+def test_runs_of_another_context_are_not_what_main_is_compared_with() -> None:
+    ours = evaluated(True)
+    with tracked_run("evaluate", experiment="sums") as run:
+        pass
+    record_state(run.run_id, "sums", MODEL, "passed", "pull-request-7")
+    record_announcement(run.run_id, "passed")
+    assert resolve_baselines("sums", MODEL, ("last-passed",)) == [f"last-passed@run:{ours}"]
+    assert announced_state("sums", MODEL) is None
+
+
+@HOME
+def test_a_broken_suite_is_told_until_the_model_was_evaluated() -> None:
+    evaluated(True)
+    assert not announced_broken("sums", MODEL)
+    record_broken("sums", MODEL, "sums", "no answer")
+    assert announced_broken("sums", MODEL)
+    assert not announced_broken("sums", "openai/other")
+    # It is no evaluation: neither what is compared with, nor what the gate said last.
+    assert len(resolve_baselines("sums", MODEL, ("last",))) == 1
+    time.sleep(0.002)  # MLflow counts milliseconds
+    evaluated(False)
+    assert not announced_broken("sums", MODEL)
 
 
 def outcome(passed: bool) -> ModelOutcome:

@@ -19,6 +19,8 @@ class Budget(BaseModel):
 
 
 UNLIMITED = Budget()
+BEFORE_THE_FIRST_ANSWER = 4
+"""Requests in flight while nobody knows yet what an answer costs."""
 
 
 @dataclass
@@ -85,12 +87,14 @@ class Spending:
         """Whether what is in flight will use the budget up, should it cost what answers have cost so far.
 
         Then one waits instead of sending more, so that a run with many requests in flight does not overshoot by all
-        of them.
+        of them. Before the first answer a few are enough to use up any budget.
         """
-        if not self.in_flight or not self.answered:
-            return False
-        share = 1 + self.in_flight / self.answered
         budget = self.budget
+        if not self.in_flight or (budget.max_cost is None and budget.max_tokens is None):
+            return False
+        if not self.answered:
+            return self.in_flight >= BEFORE_THE_FIRST_ANSWER
+        share = 1 + self.in_flight / self.answered
         tokens = self.input_tokens + self.output_tokens
         return (budget.max_cost is not None and (self.cost or 0.0) * share >= budget.max_cost) or (
             budget.max_tokens is not None and tokens * share >= budget.max_tokens

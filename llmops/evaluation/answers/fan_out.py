@@ -94,12 +94,14 @@ def ask_missing(plan: Plan, missing: list[int], total: int, submit: Submit, tell
         close_worker(plan)
     if run.error is None:
         _write_reused(plan)
-    return Asked(label, run.spending, run.stopped, run.error, client)
+    # Asking stopped at what was spent then; the answers that were still under way have been paid since.
+    stopped = run.stopped and (run.spending.exhausted or run.stopped)
+    return Asked(label, run.spending, stopped, run.error, client)
 
 
 class _Run:
     def __init__(self, plan: Plan, worker: BatchWorker, submit: Submit, look: Callable[[], None]) -> None:
-        self.spending = Spending()
+        self.spending = Spending(plan.budget)
         self.stopped: str | None = None
         self.error: Exception | None = None
         self._plan = plan

@@ -1,8 +1,9 @@
 """The gate: is the candidate better, not worse, worse, or can these questions not tell?
 
 Each gated metric gets its verdict from the interval of the paired difference, corrected for the number of metrics
-(see `verdicts`). A metric of which one side lacks too many questions is at most `inconclusive`: what a model did not
-answer, or a judge did not judge, is no pass and no zero, and leaving it out silently would flatter the score.
+(see `verdicts`). A metric of which one side lacks too many answers is at most `inconclusive`: what a model did not
+answer, or a judge did not judge, is no pass and no zero, and leaving it out silently would flatter the score. Questions
+that only one side was asked are not compared and not missing: a dataset may grow.
 
 Over all metrics: `worse` if any is worse, `inconclusive` if any is inconclusive, else `better` if the
 primary metric is better, else `not worse`. The last two need every metric to pass, an intersection-union
@@ -20,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from llmops.errors import InputError
 from llmops.evaluation.comparison.margins import default_margins
 from llmops.evaluation.comparison.verdicts import Verdict, decide, samples_needed
-from llmops.evaluation.comparison.wording import listed, say_difference, say_missing
+from llmops.evaluation.comparison.wording import listed, say_difference, say_missing, say_uncommon
 from llmops.evaluation.metrics.metric import Measured
 from llmops.evaluation.statistics.bootstrap import SEED
 from llmops.evaluation.statistics.intervals import Difference, Estimate, paired_differences
@@ -34,8 +35,8 @@ class GateConfig(BaseModel):
     primary: the metric that must be better for `better`; unset, the first gated one. margins: for each gated metric
     the largest loss that does not matter, in the metric's own unit (0.02 of exact match is 2 points of a percentage);
     0 allows none; unset, every metric of quality that both were measured by, with the margins of `margins.py`. alpha:
-    two-sided error level, half of it on each side. max_missing: the share of the questions that may lack a measured
-    answer on one side. inconclusive_passes: let an undecided gate pass.
+    two-sided error level, half of it on each side. max_missing: the share of the answers asked of one side, to the
+    questions that both were asked, that may be unmeasured. inconclusive_passes: let an undecided gate pass.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,9 +81,10 @@ class MetricVerdict(BaseModel):
     """The answer for one gated metric.
 
     candidate, baseline: the scores on the questions compared. difference: candidate against baseline with its
-    uncorrected interval, positive is better. candidate_missing, baseline_missing: questions that only the other side
-    was measured on. test: the classical paired test. samples_needed: for `inconclusive`, how many test inputs would
-    settle it with a chance of 80 % if the spread and the difference are as observed; None where no number would.
+    uncorrected interval, positive is better. candidate_missing, baseline_missing: answers that were not measured, of
+    the candidate_asked, baseline_asked that were asked for to the questions common to both. test: the classical paired
+    test. samples_needed: for `inconclusive`, how many test inputs would settle it with a chance of 80 % if the spread
+    and the difference are as observed; None where no number would.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -96,14 +98,19 @@ class MetricVerdict(BaseModel):
     margin: float
     candidate_missing: int = 0
     baseline_missing: int = 0
+    candidate_asked: int = 0
+    baseline_asked: int = 0
     test: PairedTest
     samples_needed: int | None = None
     sentence: str
 
     @property
     def missing_share(self) -> float:
-        """Of the questions that either side was measured on, the share that the side which lacks more lacks."""
-        return share_missing(self.difference.n, self.candidate_missing, self.baseline_missing)
+        """Of the answers asked of a side, the share that was not measured (of the side that lacks more)."""
+        return max(
+            share_missing(self.candidate_missing, self.candidate_asked),
+            share_missing(self.baseline_missing, self.baseline_asked),
+        )
 
 
 class Comparison(BaseModel):
@@ -111,7 +118,8 @@ class Comparison(BaseModel):
 
     primary: the metric that decides between `better` and `not worse`. verdicts: the gated metrics. differences: these
     and every other metric that both were measured by. compared: questions that both were measured on by the primary
-    metric; candidate_missing, baseline_missing: the most that one side lacks in a gated metric.
+    metric; candidate_missing, baseline_missing: the most answers that one side lacks in a gated metric; candidate_only,
+    baseline_only: questions that only one side was asked, which are neither compared nor missing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -124,6 +132,8 @@ class Comparison(BaseModel):
     compared: int
     candidate_missing: int = 0
     baseline_missing: int = 0
+    candidate_only: int = 0
+    baseline_only: int = 0
     samples_needed: int | None = None
     sentence: str
 
@@ -134,23 +144,18 @@ def compare(
     gate: GateConfig | None = None,
     seed: int = SEED,
 ) -> Comparison:
-    """Gate a candidate against a baseline on the questions that both were measured on.
+    """Gate a candidate against a baseline on the questions that both were asked.
 
-    Raises InputError if either lacks a gated metric, or if they cannot be paired (see `statistics.pairing`).
+    Raises InputError if a gated metric was not measured of both, or if they cannot be paired (`statistics.pairing`).
     """
     gate = gate or GateConfig()
-    wanted = gate.margins or ([gate.primary] if gate.primary else [])
-    for who, measured in (("candidate", candidate), ("baseline", baseline)):
-        for name in wanted:
-            if name not in measured:
-                raise InputError(
-                    f"the gate needs {name}, and the {who} was not measured by it; measure it or take it out of "
-                    f"the gate (measured: {', '.join(measured)})"
-                )
+    for name in gate.margins or ([gate.primary] if gate.primary else []):
+        require_measured(name, candidate, baseline)
     pairs = pair(candidate, baseline)
     margins = gate.margins or default_margins(pairs, gate.primary)
     if not margins:
-        raise InputError(f"nothing to gate: candidate and baseline share {listed(list(pairs))}; name margins for them")
+        share = f"share {listed(list(pairs))}; name margins for them" if pairs else "were measured by no common metric"
+        raise InputError(f"nothing to gate: candidate and baseline {share}")
     primary = gate.primary or next(iter(margins))
     found = paired_differences(pairs, seed)
     decided = decide({name: found[name].limits for name in margins}, margins, gate.alpha)
@@ -160,6 +165,7 @@ def compare(
         for name, verdict in decided.items()
     }
     overall = _overall(verdicts, primary)
+    uncommon = say_uncommon(pairs[primary].candidate_only, pairs[primary].baseline_only)
     return Comparison(
         verdict=overall,
         passed=overall in ("better", "not worse") or (overall == "inconclusive" and gate.inconclusive_passes),
@@ -170,7 +176,23 @@ def compare(
         candidate_missing=max(one.candidate_missing for one in verdicts.values()),
         baseline_missing=max(one.baseline_missing for one in verdicts.values()),
         samples_needed=_samples_for_all(verdicts) if overall == "inconclusive" else None,
-        sentence=_overall_sentence(overall, verdicts, primary, gate.max_missing),
+        candidate_only=pairs[primary].candidate_only,
+        baseline_only=pairs[primary].baseline_only,
+        sentence=f"{_overall_sentence(overall, verdicts, primary, pairs, gate.max_missing)} {uncommon}".rstrip(),
+    )
+
+
+def require_measured(name: str, candidate: Mapping[str, Measured], baseline: Mapping[str, Measured]) -> None:
+    """InputError that says who was not measured by a gated metric, and what they were measured by instead."""
+    lacking = {
+        who: measured for who, measured in (("candidate", candidate), ("baseline", baseline)) if name not in measured
+    }
+    if not lacking:
+        return
+    who = f"the {next(iter(lacking))} was not" if len(lacking) == 1 else "neither the candidate nor the baseline was"
+    by = "; ".join(f"the {side} by {', '.join(measured) or 'nothing'}" for side, measured in lacking.items())
+    raise InputError(
+        f"the gate needs {name}, and {who} measured by it; measure it or take it out of the gate (measured: {by})"
     )
 
 
@@ -188,8 +210,7 @@ def _metric_verdict(
     needed = None
     if one.missing_share > gate.max_missing and decided != "worse":
         verdict: Verdict = "inconclusive"
-        lacking = say_missing(one.n, one.candidate_missing, one.baseline_missing, gate.max_missing)
-        sentence = f"{said}, inconclusive: {lacking}"
+        sentence = f"{said}, inconclusive: {say_missing(one, gate.max_missing)}"
     else:
         verdict, sentence = decided, f"{said}, {decided}"
         if verdict == "inconclusive":
@@ -209,6 +230,8 @@ def _metric_verdict(
         margin=margin,
         candidate_missing=one.candidate_missing,
         baseline_missing=one.baseline_missing,
+        candidate_asked=one.candidate_asked,
+        baseline_asked=one.baseline_asked,
         test=test,
         samples_needed=needed,
         sentence=sentence,
@@ -227,7 +250,11 @@ def _samples_for_all(verdicts: Mapping[str, MetricVerdict]) -> int | None:
 
 
 def _overall_sentence(
-    overall: Verdict, verdicts: Mapping[str, MetricVerdict], primary: str, most_missing: float
+    overall: Verdict,
+    verdicts: Mapping[str, MetricVerdict],
+    primary: str,
+    pairs: Mapping[str, Paired],
+    most_missing: float,
 ) -> str:
     such = [one for one in verdicts.values() if one.verdict == overall]
     named = [one.label for one in such]
@@ -235,8 +262,7 @@ def _overall_sentence(
     if overall == "inconclusive":
         for one in such:
             if one.missing_share > most_missing:
-                said = say_missing(one.difference.n, one.candidate_missing, one.baseline_missing, most_missing)
-                return f"Inconclusive: {one.label}: {said}."
+                return f"Inconclusive: {one.label}: {say_missing(pairs[one.metric], most_missing)}."
         n = verdicts[primary].difference.n
         needed = _samples_for_all(verdicts)
         settle = f"about {needed:,} would" if needed is not None else "no number of them would at this difference"

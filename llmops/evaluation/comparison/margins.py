@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from llmops.evaluation.statistics.pairing import Paired
+from llmops.evaluation.statistics.repeats import base_of
 
 BY_NAME = {"loss": 0.02, "token_accuracy": 0.01}
 """In the metric's own unit: 0.02 nats a token is 2 % of perplexity."""
@@ -17,13 +18,13 @@ SAID_BY = {"rouge1": "rougeL", "rouge2": "rougeL"}
 def default_margins(pairs: Mapping[str, Paired], primary: str | None = None) -> dict[str, float]:
     """A margin for each metric that both were measured by, but for those that say nothing of quality.
 
-    Those (`NOT_GATED`), and those that another one stands for (`SAID_BY`), are gated where they are the primary metric,
-    or where the gate's configuration gives a margin.
+    Those (`NOT_GATED`), and those that another one stands for (`SAID_BY`, and pass@k and the like, which repeat their
+    metric), are gated where they are the primary metric, or where the gate's configuration gives a margin.
     """
     return {
         name: default_margin(one)
         for name, one in pairs.items()
-        if name == primary or (name not in NOT_GATED and SAID_BY.get(name) not in pairs)
+        if name == primary or (name not in NOT_GATED and SAID_BY.get(name) not in pairs and base_of(name) not in pairs)
     }
 
 

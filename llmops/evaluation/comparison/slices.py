@@ -8,9 +8,10 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from llmops.errors import InputError
-from llmops.evaluation.comparison.gates import GateConfig
+from llmops.evaluation.comparison.gates import GateConfig, require_measured
 from llmops.evaluation.comparison.margins import default_margins
 from llmops.evaluation.comparison.verdicts import Verdict, decide
+from llmops.evaluation.comparison.wording import say_missing
 from llmops.evaluation.metrics.metric import Measured
 from llmops.evaluation.statistics.bootstrap import SEED
 from llmops.evaluation.statistics.intervals import Difference, Estimate, paired_differences
@@ -27,7 +28,8 @@ class Slice(BaseModel):
 
     n, groups: questions compared, and the independent groups they form. difference: with its uncorrected interval;
     None where the slice is a single group. verdict: corrected for all slices and metrics; `too small` where the slice
-    has too few groups to be asked.
+    has too few groups to be asked. candidate_missing, baseline_missing: answers asked in the slice and not measured.
+    missing: what is missing, where that makes the verdict `inconclusive`; else empty.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +45,9 @@ class Slice(BaseModel):
     difference: Estimate | None
     margin: float
     verdict: Verdict | Literal["too small"]
+    candidate_missing: int = 0
+    baseline_missing: int = 0
+    missing: str = ""
 
 
 def compare_slices(
@@ -59,15 +64,16 @@ def compare_slices(
 
     ids, metadata: of the questions (those of `Questions`). columns: the metadata to slice by, each by itself; a
     question without the column is in the slice `(none)`. smallest: groups that a slice needs to get a verdict.
-    Returns the slices by column, the largest first, each with all gated metrics. Raises InputError for a column that
-    no question has or that has more than 1,000 values, and where candidate and baseline cannot be paired.
+    Returns the slices by column, the largest first, each with all gated metrics; a metric that was measured of both on
+    no question of a slice has no row there. As in the whole, a slice of which one side lacks more than `max_missing` of
+    the answers is at most `inconclusive`. Raises InputError for a column that no question has or that has more than
+    1,000 values, and where candidate and baseline cannot be paired.
     """
     gate = gate or GateConfig()
+    for name in gate.margins or ([gate.primary] if gate.primary else []):
+        require_measured(name, candidate, baseline)
     pairs = pair(candidate, baseline)
     margins = gate.margins or default_margins(pairs, gate.primary)
-    for name in margins:
-        if name not in pairs:
-            raise InputError(f"the gate needs {name}, by which not both were measured; take it out of the gate")
     parts: dict[Key, Paired] = {}
     for column in columns:
         value_of = _values(column, ids, metadata)
@@ -83,6 +89,11 @@ def compare_slices(
         {key: margins[key[2]] for key in asked},
         gate.alpha,
     )
+    lacking = {
+        key: say_missing(parts[key], gate.max_missing)
+        for key, verdict in verdicts.items()
+        if verdict != "worse" and parts[key].missing_share > gate.max_missing
+    }
     sizes: dict[tuple[str, str], int] = {}
     for (column, value, _), one in parts.items():
         sizes[column, value] = max(one.n, sizes.get((column, value), 0))
@@ -98,7 +109,10 @@ def compare_slices(
             baseline=one.baseline_value,
             difference=differences[key].estimate(gate.alpha) if key in differences else None,
             margin=margins[key[2]],
-            verdict=verdicts.get(key, "too small"),
+            verdict="inconclusive" if key in lacking else verdicts.get(key, "too small"),
+            candidate_missing=one.candidate_missing,
+            baseline_missing=one.baseline_missing,
+            missing=lacking.get(key, ""),
         )
         for key, one in parts.items()
     ]
@@ -120,13 +134,14 @@ def _values(column: str, ids: Labels, metadata: Sequence[Mapping[str, str]]) -> 
 
 
 def _parts(column: str, value_of: Mapping[str, str], metric: str, one: Paired) -> dict[Key, Paired]:
-    """The questions of each value, the most frequent value first."""
-    values = np.array([value_of.get(str(key), NO_VALUE) for key in one.ids], dtype=str)
+    """The questions of each value, the most frequent value first; without those where nothing can be compared."""
+    values = np.array([value_of.get(str(key), NO_VALUE) for key in one.asked], dtype=str)
     found, number, counts = np.unique(values, return_inverse=True, return_counts=True)
     places = np.split(np.argsort(number, kind="stable"), np.cumsum(counts)[:-1])
-    return {
+    parts = {
         (column, str(found[place]), metric): one.take(places[place]) for place in np.argsort(-counts, kind="stable")
     }
+    return {key: part for key, part in parts.items() if part.n}
 
 
 def slice_table(slices: Sequence[Slice]) -> pa.Table:
@@ -149,5 +164,6 @@ SLICE_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("column", "value", "metric", "label")]
     + [(name, pa.int64()) for name in ("n", "groups")]
     + [(name, pa.float64()) for name in ("candidate", "baseline", "difference", "low", "high", "margin")]
-    + [("verdict", pa.string())]
+    + [("verdict", pa.string()), ("candidate_missing", pa.int64()), ("baseline_missing", pa.int64())]
+    + [("missing", pa.string())]
 )

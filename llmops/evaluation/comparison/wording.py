@@ -2,7 +2,7 @@
 
 from llmops.evaluation.metrics.metric import Metric
 from llmops.evaluation.statistics.intervals import Estimate
-from llmops.evaluation.statistics.pairing import share_missing
+from llmops.evaluation.statistics.pairing import Paired, share_missing
 
 
 def say_value(metric: Metric, value: float) -> str:
@@ -37,14 +37,34 @@ def _number(metric: Metric, value: float) -> str:
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
 
 
-def say_missing(n: int, candidate: int, baseline: int, most: float) -> str:
-    """What one side lacks beside the n questions compared, and how much it may lack."""
-    who, missing = ("candidate", candidate) if candidate >= baseline else ("baseline", baseline)
-    share = share_missing(n, candidate, baseline)
-    return (
-        f"the {who} has no measured answer to {missing:,} of {n + candidate + baseline:,} questions "
-        f"({100 * share:.1f} %), and at most {100 * most:.4g} % may be missing"
-    )
+def say_missing(one: Paired, most: float) -> str:
+    """What the side that lacks more lacks of what both were asked, and how much it may lack."""
+    candidate = ("candidate", one.candidate_missing, one.candidate_asked, one.candidate_repeats)
+    baseline = ("baseline", one.baseline_missing, one.baseline_asked, one.baseline_repeats)
+    ours, theirs = share_missing(*candidate[1:3]), share_missing(*baseline[1:3])
+    who, missing, asked, repeats = candidate if ours >= theirs else baseline
+    share = f"({100 * max(ours, theirs):.1f} %), and at most {100 * most:.4g} % may be missing"
+    if repeats == 1:
+        return f"the {who} has no measured answer to {missing:,} of {asked:,} questions {share}"
+    return f"{missing:,} of {asked:,} answers of the {who} were not measured {share}"
+
+
+def say_uncommon(candidate_only: int, baseline_only: int) -> str:
+    """Questions that only one side was asked, which are not compared; empty where there are none.
+
+    >>> say_uncommon(6, 0), say_uncommon(1, 2)
+    ('6 questions are new.', '1 question is new; 2 questions were asked of the baseline alone.')
+    """
+
+    def questions(number: int) -> str:
+        return f"{number:,} question{'' if number == 1 else 's'}"
+
+    said = []
+    if candidate_only:
+        said.append(f"{questions(candidate_only)} {'is' if candidate_only == 1 else 'are'} new")
+    if baseline_only:
+        said.append(f"{questions(baseline_only)} {'was' if baseline_only == 1 else 'were'} asked of the baseline alone")
+    return f"{'; '.join(said)}." if said else ""
 
 
 def listed(names: list[str]) -> str:

@@ -1,7 +1,7 @@
 """How far judges agree beyond chance, with intervals.
 
-All coefficients are 1 for perfect agreement and 0 for what chance would give; they are NaN where chance cannot be told
-from agreement because only one value was ever given.
+All coefficients are 1 for perfect agreement and 0 for what chance would give. Where only one value was ever given,
+chance cannot be told from agreement: functions return NaN, and `Agreement` leaves the coefficient out.
 
 Intervals resample samples with replacement. Samples with the same votes are the same to every coefficient, so a draw is
 a multinomial count over the distinct rows of votes: the cost depends on how many distinct rows there are, not on how
@@ -10,6 +10,7 @@ many samples.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -34,8 +35,10 @@ class Agreement:
     """How far the judges of one panel agree.
 
     judges: their number. units: samples with two votes or more. raw: mean share of agreeing pairs of judges. alpha:
-    Krippendorff's, by level of measurement. cohen: kappa of two judges by weights, empty for more. fleiss: kappa on
-    the samples that all judges voted on; None where there is none.
+    Krippendorff's, by level of measurement; empty where all judges gave one and the same value everywhere, so that
+    chance agreement is not defined: then raw is 1, see `all_agree`. cohen: kappa of two judges by weights; empty for
+    more judges, and where it is not defined. fleiss: kappa on the samples that all judges voted on; None where it is
+    not defined.
     """
 
     judges: int
@@ -44,6 +47,11 @@ class Agreement:
     alpha: dict[Level, Estimate]
     cohen: dict[Weights, Estimate]
     fleiss: Estimate | None
+
+    @property
+    def all_agree(self) -> bool:
+        """Whether no two judges ever differed."""
+        return self.raw.value == 1.0
 
 
 def agreement(votes: FloatArray, level: float = 0.95, seed: int = SEED) -> Agreement | None:
@@ -61,26 +69,22 @@ def agreement(votes: FloatArray, level: float = 0.95, seed: int = SEED) -> Agree
     judges = votes.shape[1]
     complete = paired[np.isfinite(paired).all(axis=1)]
 
-    def interval(rows: FloatArray, coefficient: Callable[[FloatArray], Coefficient]) -> Estimate:
+    def interval(rows: FloatArray, coefficient: Callable[[FloatArray], Coefficient]) -> Estimate | None:
         return _estimate(rows, coefficient, 1 - level, seed)
 
+    levels: tuple[Level, ...] = ("nominal", "ordinal", "interval")
+    kinds: tuple[Weights, ...] = ("none", "linear", "quadratic") if judges == 2 else ()
+    alpha = {one: interval(paired, partial(_alpha, level=one)) for one in levels}
+    cohen = {one: interval(complete, partial(_cohen, kind=one)) for one in kinds}
+    raw = interval(paired, _raw)
+    assert raw is not None  # defined wherever a sample has two votes
     return Agreement(
         judges=judges,
         units=len(paired),
-        raw=interval(paired, _raw),
-        alpha={
-            "nominal": interval(paired, lambda rows: _alpha(rows, "nominal")),
-            "ordinal": interval(paired, lambda rows: _alpha(rows, "ordinal")),
-            "interval": interval(paired, lambda rows: _alpha(rows, "interval")),
-        },
-        cohen={}
-        if judges != 2
-        else {
-            "none": interval(complete, lambda rows: _cohen(rows, "none")),
-            "linear": interval(complete, lambda rows: _cohen(rows, "linear")),
-            "quadratic": interval(complete, lambda rows: _cohen(rows, "quadratic")),
-        },
-        fleiss=interval(complete, _fleiss) if len(complete) else None,
+        raw=raw,
+        alpha={one: found for one, found in alpha.items() if found is not None},
+        cohen={one: found for one, found in cohen.items() if found is not None},
+        fleiss=interval(complete, _fleiss),
     )
 
 
@@ -142,14 +146,21 @@ def _point(votes: FloatArray, coefficient: Callable[[FloatArray], Coefficient], 
     return float(coefficient(distinct)(counts[np.newaxis])[0])
 
 
-def _estimate(rows: FloatArray, coefficient: Callable[[FloatArray], Coefficient], alpha: float, seed: int) -> Estimate:
-    """The coefficient with its interval: the percentile bootstrap, stretched for few samples."""
+def _estimate(
+    rows: FloatArray, coefficient: Callable[[FloatArray], Coefficient], alpha: float, seed: int
+) -> Estimate | None:
+    """The coefficient with its interval: the percentile bootstrap, stretched for few samples.
+
+    None where it is not defined. A single sample has no interval: low and high are NaN.
+    """
     if not len(rows):
-        return Estimate(value=float("nan"), low=float("nan"), high=float("nan"), n=0)
+        return None
     distinct, counts = _distinct(rows)
     compute = coefficient(distinct)
     value = float(compute(counts[np.newaxis])[0])
-    if len(rows) < 2 or np.isnan(value):
+    if np.isnan(value):
+        return None
+    if len(rows) < 2:
         return Estimate(value=value, low=float("nan"), high=float("nan"), n=len(rows))
     random = np.random.default_rng(seed)
     chunk = max(1, CELLS // len(distinct))

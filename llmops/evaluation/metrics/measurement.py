@@ -113,12 +113,15 @@ def gather(
     question: npt.NDArray[np.integer[Any]],
     ids: npt.NDArray[np.generic],
     groups: npt.NDArray[np.generic],
+    repeats: int = 1,
 ) -> Measured:
     """What a metric measured of each question, from its rows of each answer.
 
     rows: (m, k) of m answers, NaN where one was not measured. question: (m,) the place of each answer's question among
-    the n. ids, groups: (n,). The rows of a question's answers are summed; a question without a measured answer is left
-    out.
+    the n. ids, groups: (n,) of all questions that were asked. repeats: how many answers to each were asked for; where
+    more came of some question, as many as that. The rows of a question's answers are summed; a question without a
+    measured answer counts as asked and unmeasured. A metric that `needs_references` does not apply to a question that
+    was answered and has none: that one was not asked as far as this metric goes.
 
     Raises InputError where no answer was measured.
     """
@@ -129,8 +132,19 @@ def gather(
         )
     sums = np.zeros((len(ids), rows.shape[1]))
     np.add.at(sums, question[measured], rows[measured])
-    asked = np.bincount(question[measured], minlength=len(ids)) > 0
-    return Measured(metric, sums[asked], groups[asked], ids[asked])
+    answered = np.bincount(question, minlength=len(ids))
+    counts = np.bincount(question[measured], minlength=len(ids))
+    known = counts > 0
+    unmeasured = ~known & (answered == 0) if metric.needs_references else ~known
+    return Measured(
+        metric=metric,
+        rows=sums[known],
+        groups=groups[known],
+        ids=ids[known],
+        answers=counts[known],
+        repeats=max(repeats, int(answered.max())),
+        unmeasured=ids[unmeasured],
+    )
 
 
 def measure(

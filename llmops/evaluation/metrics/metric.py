@@ -6,7 +6,7 @@ score, its bootstrap and a paired comparison are then the same few lines for all
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
 
@@ -140,19 +140,25 @@ class Metric:
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric measured on n questions.
+    """One metric measured on n questions, and what was asked for it.
 
     rows: (n, k) sufficient statistics, summed over the repeats of a question; questions without a measured answer are
     left out. groups: (n,) label of the group each question belongs to; questions of a group depend on each other,
-    groups do not. ids: (n,) what names each question: two models are compared on the ids that both have.
+    groups do not. ids: (n,) what names each question: two models are compared on the ids that both were asked.
+    answers: (n,) how many answers of each question were measured; None where all were. repeats: how many answers to
+    each question were asked for. unmeasured: (u,) ids of the questions that were asked and have no measured answer.
 
-    Raises InputError for rows that are not finite, for fewer groups or ids than rows, and for an id that occurs twice.
+    Raises InputError for rows that are not finite, for fewer groups, ids or answers than rows, for an id that occurs
+    twice, and for answers that are not between 1 and repeats.
     """
 
     metric: Metric
     rows: FloatArray
     groups: npt.NDArray[np.generic]
     ids: npt.NDArray[np.generic]
+    answers: IntArray | None = None
+    repeats: int = 1
+    unmeasured: npt.NDArray[np.generic] = field(default_factory=lambda: np.empty(0, dtype=str))
 
     def __post_init__(self) -> None:
         shape = self.rows.shape[:1]
@@ -161,13 +167,24 @@ class Measured:
                 f"{self.metric.name}: {self.groups.size} groups and {self.ids.size} ids for statistics of shape "
                 f"{self.rows.shape}; give one row, one group and one id a question, and at least one question"
             )
-        if len(np.unique(self.ids)) < len(self.ids):
+        if len(np.unique(self.asked)) < len(self.asked):
             raise InputError(f"{self.metric.name}: two questions have the same id; sum the repeats of a question first")
         broken = np.flatnonzero(~np.isfinite(self.rows).all(axis=1))
         if broken.size:
             raise InputError(
                 f"{self.metric.name}: question {broken[0]} has a value that is not a number "
                 f"({broken.size} of {len(self.rows)} questions); score it again or leave it out"
+            )
+        if self.answers is not None and self.answers.shape != shape:
+            raise InputError(
+                f"{self.metric.name}: {self.answers.size} counts of answers for {len(self.rows)} questions"
+            )
+        if self.repeats < 1 or (self.answers is not None and self.answers.min() < 1):
+            raise InputError(f"{self.metric.name}: a question that was measured has at least one answer; leave it out")
+        if self.answers is not None and self.answers.max() > self.repeats:
+            raise InputError(
+                f"{self.metric.name}: question {self.ids[int(self.answers.argmax())]} has {self.answers.max()} measured"
+                f" answers, and {self.repeats} were asked for; give the repeats that were asked"
             )
 
     @property
@@ -179,6 +196,17 @@ class Measured:
     def value(self) -> float:
         """The metric over all questions."""
         return float(self.metric.aggregate(self.rows.sum(axis=0)))
+
+    @cached_property
+    def asked(self) -> npt.NDArray[np.generic]:
+        """The ids of all questions that were asked, (n + u,): the measured ones, then the others."""
+        return np.concatenate([self.ids, self.unmeasured]) if len(self.unmeasured) else self.ids
+
+    @cached_property
+    def lacking(self) -> IntArray:
+        """(n + u,) how many answers to each of them were asked for and not measured."""
+        here = np.zeros(self.n, dtype=np.int64) if self.answers is None else self.repeats - self.answers
+        return np.concatenate([here, np.full(len(self.unmeasured), self.repeats)])
 
     def per_sample(self) -> FloatArray:
         """The metric on each question by itself, (n,); for BLEU and chrF the score of a corpus of one."""

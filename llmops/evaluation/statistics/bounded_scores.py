@@ -23,14 +23,16 @@ AT_AN_END = 1e-9  # spread below which a score is 0 or 1 but for rounding
 class BoundedScore:
     """A score scaled to 0..1 and what it rests on: `effective_n` yes-or-no samples in G groups.
 
-    value, effective_n, degrees: (...). residuals: (..., G) each group's part in the error of the score. degrees: of
-    freedom of the variance behind the effective sample size.
+    value, effective_n, degrees, fewest: (...). residuals: (..., G) each group's part in the error of the score.
+    degrees: of freedom of the variance behind the effective sample size. fewest: what it is worth if all samples of a
+    group are alike; an interval need never be wider than that.
     """
 
     value: FloatArray
     residuals: FloatArray
     effective_n: FloatArray
     degrees: FloatArray
+    fewest: FloatArray
 
     def limits(self, alpha: float) -> tuple[FloatArray, FloatArray]:
         """Wilson limits at level 1 - alpha. With few groups the variance behind the effective sample size is
@@ -40,7 +42,7 @@ class BoundedScore:
         finite = np.isfinite(self.effective_n)
         ideal = np.where(finite, stdtrit(np.where(finite, self.effective_n, 2) - 1, tail), ndtri(tail))
         few_groups = np.minimum(1.0, ideal / stdtrit(self.degrees, tail))
-        return wilson(self.value, self.effective_n * few_groups**2, alpha)
+        return wilson(self.value, np.maximum(self.effective_n * few_groups**2, self.fewest), alpha)
 
 
 def bounded_score(metric: Metric, totals: FloatArray) -> BoundedScore:
@@ -60,9 +62,13 @@ def bounded_score(metric: Metric, totals: FloatArray) -> BoundedScore:
         effective_n = np.minimum(totals[..., 1].sum(axis=-1), effective_n)
     effective_n = np.where(at_an_end, float(groups), effective_n)
     degrees = np.full_like(value, groups - 1)
+    fewest = np.ones_like(value)
     if metric.scale == "share" and totals[..., 1].max() > 1:  # the variance of single trials follows from their share
         degrees = np.minimum(degrees, _degrees_of_freedom(residuals))
-    return BoundedScore(np.where(at_an_end, np.round(value), value), residuals, effective_n, degrees)
+        # Answers of a group are at worst all alike; then each group is one trial, weighted by its size (Kish 1965).
+        sizes = totals[..., 1]
+        fewest = np.square(sizes.sum(axis=-1)) / np.square(sizes).sum(axis=-1)
+    return BoundedScore(np.where(at_an_end, np.round(value), value), residuals, effective_n, degrees, fewest)
 
 
 def _degrees_of_freedom(residuals: FloatArray) -> FloatArray:

@@ -4,6 +4,8 @@ The first three are metrics themselves: they come as `Measured`, so `estimate` g
 compares two models in them. All need a share (right or wrong) that was measured on several answers a question.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, sqrt
 
@@ -21,7 +23,7 @@ def pass_at(measured: Measured, k: int) -> Measured:
     Raises InputError where a question has fewer than k answers.
     """
     right, asked = _counts(measured, k)
-    return _mean_of(measured, f"{measured.metric.name}.pass@{k}", f"pass@{k}", 1 - _all_of(asked - right, asked, k))
+    return _of_questions(measured, _pass_at_metric(measured.metric, k), 1 - _all_of(asked - right, asked, k))
 
 
 def pass_all(measured: Measured, k: int) -> Measured:
@@ -30,7 +32,7 @@ def pass_all(measured: Measured, k: int) -> Measured:
     Yao et al. 2024 (tau-bench, arXiv:2406.12045). Raises InputError where a question has fewer than k answers.
     """
     right, asked = _counts(measured, k)
-    return _mean_of(measured, f"{measured.metric.name}.pass^{k}", f"pass^{k}", _all_of(right, asked, k))
+    return _of_questions(measured, _pass_all_metric(measured.metric, k), _all_of(right, asked, k))
 
 
 def flakiness(measured: Measured) -> Measured:
@@ -40,13 +42,56 @@ def flakiness(measured: Measured) -> Measured:
     question has a single answer.
     """
     right, asked = _counts(measured, 2)
-    flaky = ((right > 0) & (right < asked)).astype(np.float64)
-    rows = np.column_stack([flaky, np.ones(len(flaky))])
-    metric = Metric(
-        f"{measured.metric.name}.flaky", f"flaky in {measured.metric.label}", "share", _no_rows, ratio,
-        higher_is_better=False,
-    )  # fmt: skip
-    return Measured(metric, rows, measured.groups, measured.ids)
+    return _of_questions(measured, _flaky_metric(measured.metric), ((right > 0) & (right < asked)).astype(np.float64))
+
+
+def with_answers(measured: Measured, k: int) -> Measured | None:
+    """The questions with at least k measured answers; the others stay among the asked, as unmeasured. None if none has.
+
+    pass@k and the like need k answers of every question. A question that lacks one is not dropped silently: where
+    such a metric is gated, it counts as missing.
+    """
+    enough = _counts(measured, 1)[1] >= k
+    if not enough.any():
+        return None
+    return Measured(
+        metric=measured.metric,
+        rows=measured.rows[enough],
+        groups=measured.groups[enough],
+        ids=measured.ids[enough],
+        answers=None if measured.answers is None else measured.answers[enough],
+        repeats=measured.repeats,
+        unmeasured=np.concatenate([measured.unmeasured, measured.ids[~enough]])
+        if len(measured.unmeasured)
+        else measured.ids[~enough],
+    )
+
+
+def base_of(name: str) -> str | None:
+    """The metric that pass@k, pass^k or flakiness of this name is made of; None for any other name.
+
+    >>> base_of("exact_match.pass@3"), base_of("exact_match")
+    ('exact_match', None)
+    """
+    parts = _NAME.fullmatch(name)
+    return parts["base"] if parts else None
+
+
+def metric_of_repeats(name: str, metrics: Mapping[str, Metric]) -> Metric | None:
+    """The metric that such a name stands for, made from one of the given; None where it stands for none.
+
+    >>> from llmops.evaluation.metrics.measurement import METRICS
+    >>> found = metric_of_repeats("exact_match.pass^3", METRICS)
+    >>> found.label if found else None
+    'pass^3 of exact match'
+    """
+    parts = _NAME.fullmatch(name)
+    if parts is None or parts["base"] not in metrics:
+        return None
+    base = metrics[parts["base"]]
+    if parts["k"] is None:
+        return _flaky_metric(base)
+    return (_pass_at_metric if parts["kind"] == "@" else _pass_all_metric)(base, int(parts["k"]))
 
 
 @dataclass(frozen=True)
@@ -132,9 +177,25 @@ def _all_of(wanted: FloatArray, asked: FloatArray, k: int) -> FloatArray:
     return np.where(enough, np.exp(np.minimum(logarithm, 0.0)), 0.0)
 
 
-def _mean_of(measured: Measured, name: str, label: str, values: FloatArray) -> Measured:
-    metric = Metric(name, f"{label} of {measured.metric.label}", "fraction", _no_rows, ratio)
-    return Measured(metric, np.column_stack([values, np.ones(len(values))]), measured.groups, measured.ids)
+_NAME = re.compile(r"(?P<base>.+)\.(?:flaky|pass(?P<kind>[@^])(?P<k>\d+))")
+
+
+def _pass_at_metric(base: Metric, k: int) -> Metric:
+    return Metric(f"{base.name}.pass@{k}", f"pass@{k} of {base.label}", "fraction", _no_rows, ratio)
+
+
+def _pass_all_metric(base: Metric, k: int) -> Metric:
+    return Metric(f"{base.name}.pass^{k}", f"pass^{k} of {base.label}", "fraction", _no_rows, ratio)
+
+
+def _flaky_metric(base: Metric) -> Metric:
+    return Metric(f"{base.name}.flaky", f"flaky in {base.label}", "share", _no_rows, ratio, higher_is_better=False)
+
+
+def _of_questions(measured: Measured, metric: Metric, values: FloatArray) -> Measured:
+    """One value a question; it takes all answers to a question to make it."""
+    rows = np.column_stack([values, np.ones(len(values))])
+    return Measured(metric, rows, measured.groups, measured.ids, unmeasured=measured.unmeasured)
 
 
 def _no_rows(answers: Answers) -> FloatArray:

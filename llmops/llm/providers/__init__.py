@@ -8,6 +8,7 @@
 ``ollama_models``      ``ollama/…``
 ``conversation``       messages as turns of two speakers, for the providers that want them so
 ``stainless``          one request through the SDKs of OpenAI and Anthropic, which have one generator
+``addresses``          an endpoint's address without the user and password in it
 ``http_failures``      statuses, headers and exceptions as a `ModelError`; the deadline of a request
 =====================  ==============================================================================
 
@@ -34,6 +35,8 @@ _PROVIDERS = {
     "bedrock": ("bedrock_models", "connect_bedrock", "boto3", "bedrock"),
     "ollama": ("ollama_models", "connect_ollama", "ollama", "ollama"),
 }
+PROVIDERS = tuple(_PROVIDERS)
+"""What stands before the slash in a model's name."""
 
 
 def is_endpoint(name: str) -> bool:

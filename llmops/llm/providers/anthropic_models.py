@@ -8,6 +8,7 @@ from llmops.errors import InputError
 from llmops.llm.completions import Completion, FinishReason, Message, Parameters
 from llmops.llm.failures import FailureKind
 from llmops.llm.providers import stainless
+from llmops.llm.providers.addresses import without_login
 from llmops.llm.providers.conversation import Part, ToolCall, ToolResult, calls_as_text, conversation_of
 from llmops.llm.providers.http_failures import count, malformed
 
@@ -32,7 +33,7 @@ class AnthropicModel:
     def __init__(self, client: "AsyncAnthropic", model: str) -> None:
         base = str(client.base_url).rstrip("/")
         self.name = f"anthropic/{model}"
-        self.endpoint = f"{base}#{model}"
+        self.endpoint = f"{without_login(base)}#{model}"
         self._client = client
         self._model = model
         self._url = f"{base}/v1/messages"

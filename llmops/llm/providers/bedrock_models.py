@@ -11,6 +11,7 @@ from typing import Any
 from llmops.errors import InputError
 from llmops.llm.completions import Completion, FinishReason, Message, Parameters
 from llmops.llm.failures import FailureKind, ModelError
+from llmops.llm.providers.addresses import without_login
 from llmops.llm.providers.conversation import Part, ToolCall, ToolResult, calls_as_text, conversation_of
 from llmops.llm.providers.http_failures import connection_error, count, deadline, kind_of, malformed, retry_after_s
 
@@ -55,7 +56,7 @@ class BedrockModel:
         self._model = model
         self.name = f"bedrock/{model}"
         client = self._client(timeout_s=120.0)
-        self.endpoint = f"{client.meta.endpoint_url}#{model}"
+        self.endpoint = f"{without_login(client.meta.endpoint_url)}#{model}"
         self._fields = frozenset(client.meta.service_model.operation_model("Converse").input_shape.members)
 
     async def complete(self, messages: Sequence[Message], parameters: Parameters, timeout_s: float) -> Completion:

@@ -12,7 +12,8 @@ from urllib.request import getproxies
 import orjson
 
 from llmops.llm.failures import FailureKind, ModelError
-from llmops.llm.providers.http_failures import connection_error, deadline, malformed, status_error, words_of
+from llmops.llm.providers.addresses import basic_login, without_login
+from llmops.llm.providers.http_failures import code_of, connection_error, deadline, malformed, status_error, words_of
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -22,9 +23,13 @@ class DirectPost:
     """Posts JSON to one address with the same headers each time; lives on the event loop that uses it first."""
 
     def __init__(self, url: str, headers: Mapping[str, Any]) -> None:
-        self._url = url
+        self._url = without_login(url)
         # Where a header shall be left out, an SDK has an object of its own in its place.
         self._headers = {name: value for name, value in headers.items() if isinstance(value, str)}
+        if (login := basic_login(url)) is not None:
+            # As in the SDKs, whose HTTP client puts it before the key; aiohttp would refuse to choose.
+            self._headers = {name: one for name, one in self._headers.items() if name.lower() != "authorization"}
+            self._headers["Authorization"] = login
         self._session: ClientSession | None = None
 
     async def send(
@@ -59,7 +64,7 @@ class DirectPost:
             answer = raw.decode(errors="replace")
         if response.status != 200:
             kind = kind_of_error(answer) if isinstance(answer, dict) else None
-            raise status_error(response.status, words_of(answer), response.headers, kind)
+            raise status_error(response.status, words_of(answer), response.headers, kind, code_of(answer))
         if not isinstance(answer, dict):
             raise malformed("the answer is not a JSON object", answer)
         return answer

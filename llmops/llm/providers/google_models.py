@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llmops.errors import InputError
 from llmops.llm.completions import Completion, FinishReason, Message, Parameters
 from llmops.llm.failures import FailureKind, ModelError
+from llmops.llm.providers.addresses import without_login
 from llmops.llm.providers.conversation import Part, ToolCall, ToolResult, calls_as_text, conversation_of
 from llmops.llm.providers.http_failures import connection_error, count, deadline, malformed, retry_after_s, status_error
 
@@ -36,7 +37,7 @@ class GoogleModel:
 
     def __init__(self, client: "Client", model: str, name: str, address: str) -> None:
         self.name = name
-        self.endpoint = f"{address.rstrip('/')}#{model}"
+        self.endpoint = f"{without_login(address).rstrip('/')}#{model}"
         self._client = client
         self._model = model
 

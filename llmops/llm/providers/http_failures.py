@@ -55,13 +55,20 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     return None if moment is None else max(0.0, email.utils.mktime_tz(moment) - time.time())
 
 
-def status_error(status: int, message: str, headers: Mapping[str, str], kind: FailureKind | None = None) -> ModelError:
+def status_error(
+    status: int,
+    message: str,
+    headers: Mapping[str, str],
+    kind: FailureKind | None = None,
+    code: str | None = None,
+) -> ModelError:
     """The error of an answer whose status is not 2xx.
 
     Args:
         kind: where the provider's own code says more than the status.
+        code: that code.
     """
-    return ModelError(kind or kind_of(status), f"{status}: {message}", retry_after_s(headers))
+    return ModelError(kind or kind_of(status), f"{status}: {message}", retry_after_s(headers), code=code)
 
 
 def connection_error(error: BaseException) -> ModelError:
@@ -83,6 +90,17 @@ def words_of(body: object) -> str:
             if body.get(field):
                 return words_of(body[field])
     return str(body)[:500]
+
+
+def code_of(body: object) -> str | None:
+    """The provider's own name for an error in its body, where it has one.
+
+    >>> code_of({"error": {"code": "content_filter"}}), code_of({"error": {"code": 404}}), code_of("<html>")
+    ('content_filter', None, None)
+    """
+    error = body.get("error") if isinstance(body, Mapping) else None
+    code = error.get("code") if isinstance(error, Mapping) else None
+    return code if isinstance(code, str) else None
 
 
 def malformed(what: str, body: object) -> ModelError:

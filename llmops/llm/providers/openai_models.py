@@ -9,6 +9,7 @@ from llmops.errors import InputError
 from llmops.llm.completions import Completion, FinishReason, Message, Parameters
 from llmops.llm.failures import FailureKind, ModelError
 from llmops.llm.providers import stainless
+from llmops.llm.providers.addresses import without_login
 from llmops.llm.providers.conversation import calls_as_text
 from llmops.llm.providers.direct_post import DirectPost
 from llmops.llm.providers.http_failures import count, malformed
@@ -51,7 +52,8 @@ class OpenAIModel:
     ) -> None:
         base = str(client.base_url).rstrip("/")
         self.name = name
-        self.endpoint = f"{base}#{model}" if limits_per_model else base
+        shown = without_login(base)
+        self.endpoint = f"{shown}#{model}" if limits_per_model else shown
         self._client = client
         self._model = model
         self._limit_name = limit_name
@@ -69,8 +71,8 @@ class OpenAIModel:
             else:
                 answer = await stainless.post(self._client, self._url, body, timeout_s, _kind_of_error)
         except ModelError as error:
-            # Azure's filter refused the request: an answer like any other refusal.
-            if getattr(error.__cause__, "code", None) != "content_filter":
+            # The filter of Azure, or of a gateway, refused the request: an answer like any other refusal.
+            if error.code != "content_filter":
                 raise
             return Completion("", self._model, None, None, None, time.perf_counter() - started, "refusal")
         return _completion(answer, self._model, time.perf_counter() - started)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import orjson
 
 from llmops.llm.failures import FailureKind, ModelError
-from llmops.llm.providers.http_failures import connection_error, deadline, malformed, status_error, words_of
+from llmops.llm.providers.addresses import basic_login, without_login
+from llmops.llm.providers.http_failures import code_of, connection_error, deadline, malformed, status_error, words_of
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -37,9 +38,12 @@ async def post(
         content = orjson.dumps(body, default=dict)
     except TypeError as error:
         raise ModelError("rejected", f"the request cannot be written as JSON: {error}") from error
+    login = basic_login(url)
+    # Its HTTP client would refuse to choose between a login in the address and a key.
+    options: Any = {"headers": {"Authorization": login}} if login else {}
     async with deadline(timeout_s):
         try:
-            response = await client.post(url, cast_to=httpx2.Response, content=content)
+            response = await client.post(without_login(url), cast_to=httpx2.Response, content=content, options=options)
         except Exception as error:  # noqa: BLE001 (each SDK has its own classes, with the same names and fields)
             _fail(error, kind_of_error)
     try:
@@ -59,7 +63,7 @@ def _fail(error: Exception, kind_of_error: Callable[[Mapping[str, Any]], Failure
         except ValueError:
             body = response.text
         kind = kind_of_error(body) if isinstance(body, dict) else None
-        raise status_error(response.status_code, words_of(body), response.headers, kind) from error
+        raise status_error(response.status_code, words_of(body), response.headers, kind, code_of(body)) from error
     if type(error).__name__ in ("APIConnectionError", "APITimeoutError"):
         # The deadline is ours: what the SDK calls a timeout is a server that closed the connection.
         raise connection_error(error) from error

@@ -99,7 +99,7 @@ def test_while_an_endpoint_is_down_only_probes_are_sent(run_virtually: Run) -> N
 def test_a_refusal_is_an_answer_to_a_probe(run_virtually: Run) -> None:
     async def work() -> bool:
         gate = EndpointGate("e", ceiling=5)
-        await asyncio.gather(*(ask(gate, 0.0, error("server")) for _ in range(5)))
+        await asyncio.gather(*(ask(gate, 0.0, error("connection")) for _ in range(5)))
         assert gate.breaker.is_open
         await ask(gate, 0.0, error("rate_limited"))
         return gate.breaker.is_open
@@ -124,7 +124,7 @@ def test_a_slot_given_to_a_task_that_is_cancelled_in_the_same_turn_goes_to_the_n
 def test_after_a_cancelled_probe_another_is_sent(run_virtually: Run) -> None:
     async def work() -> float:
         gate = EndpointGate("e", ceiling=5)
-        await asyncio.gather(*(ask(gate, 0.0, error("server")) for _ in range(5)))
+        await asyncio.gather(*(ask(gate, 0.0, error("connection")) for _ in range(5)))
         probe, following = asyncio.create_task(ask(gate, 100.0)), asyncio.create_task(ask(gate))
         await asyncio.sleep(3.0)
         probe.cancel()

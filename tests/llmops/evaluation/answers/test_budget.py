@@ -49,9 +49,21 @@ def test_a_budget_of_money_ends_with_the_first_answer_of_unknown_cost() -> None:
 
 def test_what_is_in_flight_is_counted_at_the_mean_so_far() -> None:
     spent = Spending(Budget(max_cost=0.10), in_flight=8)
-    assert not spent.promised  # nobody knows yet what an answer costs
     spent.add(_answer())
     spent.add(_answer())  # 0.02 spent, 0.08 promised
     assert spent.promised
     spent.in_flight = 7
     assert not spent.promised
+
+
+def test_a_few_are_sent_until_somebody_knows_what_an_answer_costs() -> None:
+    for budget in (Budget(max_cost=1000), Budget(max_tokens=1000)):
+        spent = Spending(budget, in_flight=3)
+        assert not spent.promised
+        spent.in_flight = 4
+        assert spent.promised
+        spent.add(_answer())
+        assert not spent.promised
+    # Neither time nor no budget at all can be overshot so.
+    assert not Spending(Budget(max_seconds=1), in_flight=100).promised
+    assert not Spending(in_flight=100).promised

@@ -195,9 +195,22 @@ def test_many_in_flight_do_not_overshoot_once_a_price_is_known(
     run: Run, make_questions: Make, source: Source, chat_endpoint: Any
 ) -> None:
     endpoint = chat_endpoint(delay=0.01)
-    # The first eight go out before anybody knows what one costs; from then on no more than the budget pays for.
+    # The first four go out before anybody knows what one costs; from then on no more than the budget pays for.
     with run(source(endpoint), make_questions(INPUTS), budget=Budget(max_cost=11.9)) as collected:
         assert collected.report.cost == pytest.approx(12.0) and collected.report.answered == 20
+
+
+@pytest.mark.usefixtures("priced")
+def test_a_small_budget_is_overshot_by_the_first_few_and_the_sentence_counts_them(
+    run: Run, make_questions: Make, source: Source, chat_endpoint: Any
+) -> None:
+    endpoint = chat_endpoint(delay=0.2)
+    asked = source(endpoint, concurrency=32)
+    # The first answer of 6 tokens is more than the budget; three more are under way by then.
+    with run(asked, make_questions(INPUTS), budget=Budget(max_tokens=5)) as collected:
+        assert sum(_asked(endpoint).values()) == collected.report.answered == 4
+        assert collected.report.stopped is not None
+        assert "the budget of 5 tokens is spent (24); 31 of 35" in collected.report.stopped
 
 
 def test_a_budget_of_time(run: Run, make_questions: Make, source: Source, chat_endpoint: Any) -> None:

@@ -137,8 +137,17 @@ def test_samples_needed_equals_the_textbook_formula() -> None:
 
 def test_a_missing_gated_metric_is_named() -> None:
     one = means({"exact_match": np.ones(5)})
-    with pytest.raises(InputError, match="needs bleu, and the candidate was not measured by it"):
-        compare(one, one, GateConfig(margins={"exact_match": 0.02, "bleu": 1.0}))
+    two = means({"exact_match": np.ones(5), "bleu": np.ones(5)})
+    gate = GateConfig(margins={"exact_match": 0.02, "bleu": 1.0})
+    for sides, who in (
+        ((one, two), "the candidate was not measured by it"),
+        ((two, one), "the baseline was not measured by it"),
+        ((one, one), "neither the candidate nor the baseline was measured by it"),
+    ):
+        with pytest.raises(InputError, match=f"needs bleu, and {who}"):
+            compare(*sides, gate)
+    with pytest.raises(InputError, match=r"\(measured: the baseline by exact_match\)"):
+        compare(two, one, gate)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,14 @@ def test_one_value_throughout_is_no_agreement_beyond_chance() -> None:
     same = np.ones((10, 2))
     assert np.isnan([krippendorff_alpha(same), cohen_kappa(same), fleiss_kappa(same)]).all()
     found = agreement(same)
-    assert found is not None and np.isnan(found.alpha["nominal"].low) and found.raw.value == 1.0
+    assert found is not None and found.all_agree
+    assert (found.raw.value, found.alpha, found.cohen, found.fleiss) == (1.0, {}, {}, None)
+
+
+def test_full_agreement_on_two_values_has_an_alpha() -> None:
+    found = agreement(np.repeat([[0.0, 0.0], [1.0, 1.0]], 10, axis=0))
+    assert found is not None and found.all_agree
+    assert [one.value for one in (*found.alpha.values(), *found.cohen.values())] == [1.0] * 6
 
 
 def test_without_two_votes_on_a_sample_there_is_none() -> None:

@@ -5,9 +5,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from llmops.errors import InputError
-from llmops.evaluation import METRICS
+from llmops.evaluation import METRICS, Measured
 from llmops.evaluation.metrics.definitions import ContainsDefinition, MetricDefinition, RegexDefinition
 from llmops.evaluation.metrics.measurement import build_metrics, gather
+from llmops.evaluation.metrics.metric import Metric, ratio
 
 DEFAULT = ["exact_match", "bleu", "chrf", "rouge1", "rouge2", "rougeL"]
 TOKEN = ["loss", "perplexity", "token_accuracy"]
@@ -67,3 +68,37 @@ def test_repeats_are_summed_and_what_was_not_measured_is_left_out() -> None:
     assert measured.ids.tolist() == ["p", "r"]
     assert measured.groups.tolist() == ["g", "g"]
     assert measured.value == pytest.approx(2 / 3)
+    # q was answered and not measured: it has no right answer, so an exact match was not asked of it.
+    assert measured.asked.tolist() == ["p", "r"]
+    assert (measured.repeats, measured.lacking.tolist()) == (2, [1, 0])
+
+
+def test_what_was_asked_and_not_measured_is_kept() -> None:
+    """Three answers asked of each of four questions; s was never answered, q was not judged."""
+    judged = Metric("judged", "judged", "share", lambda answers: np.empty((0, 2)), ratio)
+    nothing = [np.nan, np.nan]
+    rows = np.array([[1, 1], [0, 1], nothing, [1, 1], nothing])
+    ids, question = np.array(["p", "q", "r", "s"]), np.array([2, 2, 0, 0, 1])
+    measured = gather(judged, rows, question, ids, ids, repeats=3)
+    assert measured.answers is not None
+    assert (measured.ids.tolist(), measured.answers.tolist(), measured.repeats) == (["p", "r"], [1, 2], 3)
+    assert measured.unmeasured.tolist() == ["q", "s"]
+    assert (measured.asked.tolist(), measured.lacking.tolist()) == (["p", "r", "q", "s"], [2, 1, 3, 3])
+    matched = gather(METRICS["exact_match"], rows, question, ids, ids, repeats=3)
+    assert matched.unmeasured.tolist() == ["s"]
+
+
+def test_counts_of_answers_that_cannot_be_are_refused() -> None:
+    ids, rows = np.array(["p", "q"]), np.ones((2, 2))
+
+    def measured(answers: list[int], repeats: int, unmeasured: list[str]) -> Measured:
+        return Measured(METRICS["loss"], rows, ids, ids, np.array(answers), repeats, np.array(unmeasured))
+
+    with pytest.raises(InputError, match="question q has 4 measured answers, and 3 were asked for"):
+        measured([3, 4], 3, ["r"])
+    with pytest.raises(InputError, match="at least one answer"):
+        measured([0, 1], 3, ["r"])
+    with pytest.raises(InputError, match="1 counts of answers for 2 questions"):
+        measured([1], 3, ["r"])
+    with pytest.raises(InputError, match="two questions have the same id"):
+        measured([1, 1], 3, ["q"])

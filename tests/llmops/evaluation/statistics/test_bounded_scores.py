@@ -16,6 +16,16 @@ def shares(right: np.ndarray, groups: np.ndarray | None = None) -> BoundedScore:
     return bounded_score(measured.metric, measured.group_totals)
 
 
+def test_the_same_answers_three_times_over_leave_the_interval_as_it_was() -> None:
+    right = np.repeat([1.0, 0.0], [1, 29])
+    once = shares(right)
+    rows, ids = np.column_stack([3 * right, np.full(30, 3.0)]), np.arange(30)
+    thrice = bounded_score(METRICS["exact_match"], Measured(METRICS["exact_match"], rows, ids, ids).group_totals)
+    assert np.allclose(thrice.limits(0.05), once.limits(0.05), atol=2e-3)
+    low, high = proportion_confint(1, 30, method="wilson")
+    assert np.allclose(thrice.limits(0.05), (low, high))
+
+
 def pair(both: int, first_only: int, second_only: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
     counts = [both, first_only, second_only, neither]
     return np.repeat([1, 1, 0, 0], counts), np.repeat([1, 0, 1, 0], counts)

@@ -30,13 +30,12 @@ def test_only_common_questions_count_whatever_their_order(data: st.DataObject) -
     assert dict(zip(one.ids.tolist(), one.changes.tolist(), strict=True)) == {
         name: scores[0][name] - scores[1][name] for name in common
     }
-    assert (one.n, one.candidate_missing, one.baseline_missing) == (
+    assert (one.n, one.candidate_only, one.baseline_only) == (
         len(common),
-        len(set(sides[1]) - common),
         len(set(sides[0]) - common),
+        len(set(sides[1]) - common),
     )
-    either = len(set(sides[0]) | set(sides[1]))
-    assert one.missing_share == max(one.candidate_missing, one.baseline_missing) / either
+    assert (one.candidate_missing, one.baseline_missing, one.missing_share) == (0, 0, 0.0)
     assert one.candidate_value == pytest.approx(np.mean([scores[0][name] for name in common]))
 
 

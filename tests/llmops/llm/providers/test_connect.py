@@ -92,6 +92,27 @@ def test_models_with_limits_of_their_own_are_endpoints_of_their_own(
     assert first.endpoint.startswith("https://")
 
 
+@pytest.mark.parametrize(
+    ("provider", "setting"),
+    [
+        ("openai", "OPENAI_BASE_URL"),
+        ("azure", "AZURE_OPENAI_ENDPOINT"),
+        ("anthropic", "ANTHROPIC_BASE_URL"),
+        ("gemini", "GOOGLE_GEMINI_BASE_URL"),
+        ("vertex", "GOOGLE_VERTEX_BASE_URL"),
+        ("bedrock", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"),
+        ("ollama", "OLLAMA_HOST"),
+    ],
+)
+def test_a_login_in_an_address_is_no_part_of_the_endpoints_name(
+    provider: str, setting: str, no_settings: pytest.MonkeyPatch
+) -> None:
+    for name, value in CREDENTIALS.get(provider, {}).items():
+        no_settings.setenv(name, value)
+    no_settings.setenv(setting, "https://ann:secret@gateway.example.com:8443/v1")
+    assert connect(f"{provider}/m").endpoint.startswith("https://gateway.example.com:8443/v1")
+
+
 def test_a_compatible_server_has_one_limit_for_all_its_models_and_needs_no_key(
     no_settings: pytest.MonkeyPatch,
 ) -> None:

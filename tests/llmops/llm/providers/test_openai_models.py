@@ -1,6 +1,7 @@
 """Chat Completions: what is sent, and what each form of answer means."""
 
 import asyncio
+import base64
 from typing import Any
 
 import pytest
@@ -128,11 +129,41 @@ def test_no_money_left_is_no_rate_limit(code: str, shared_server: Any, complete:
     assert failed.value.kind == "quota" and failed.value.fatal
 
 
-def test_a_request_that_azures_filter_refuses_is_a_refusal(shared_server: Any, complete: Any) -> None:
+@pytest.mark.parametrize("model", ["azure/m", "openai/m"])
+def test_a_request_that_a_filter_refuses_is_a_refusal(model: str, shared_server: Any, complete: Any) -> None:
     error = {"message": "The response was filtered", "code": "content_filter", "status": 400}
     shared_server.reply({"error": error}, 400)
-    got = complete("azure/m")
+    got = complete(model)
     assert (got.text, got.finish_reason, got.input_tokens) == ("", "refusal", None)
+
+
+@pytest.mark.parametrize("model", ["azure/m", "openai/m"])
+def test_another_refused_request_is_rejected_with_the_providers_code(
+    model: str, shared_server: Any, complete: Any
+) -> None:
+    shared_server.reply({"error": {"message": "too long", "code": "context_length_exceeded"}}, 400)
+    with pytest.raises(ModelError, match="400: too long") as failed:
+        complete(model)
+    assert (failed.value.kind, failed.value.code) == ("rejected", "context_length_exceeded")
+
+
+@pytest.mark.parametrize(("model", "setting"), [("openai/m", "OPENAI_BASE_URL"), ("azure/m", "AZURE_OPENAI_ENDPOINT")])
+def test_a_login_in_the_address_is_sent_and_not_written_down(
+    model: str, setting: str, raw_server: Any, no_settings: pytest.MonkeyPatch
+) -> None:
+    raw_server.always = answer({"content": "a"})
+    no_settings.setenv(setting, raw_server.url.replace("http://", "http://ann:s%40fe@"))
+
+    async def ask() -> str:
+        connected = connect(model)
+        await connected.complete([{"role": "user", "content": "?"}], Parameters(), 60.0)
+        await connected.close()
+        return connected.endpoint
+
+    endpoint = asyncio.run(ask())
+    assert endpoint.startswith(raw_server.url)
+    [received] = raw_server.received
+    assert received.headers["authorization"] == "Basic " + base64.b64encode(b"ann:s@fe").decode()
 
 
 def test_what_is_no_json_is_rejected_before_it_is_sent(shared_server: Any, complete: Any) -> None:
