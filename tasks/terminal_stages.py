@@ -1,6 +1,7 @@
 """Stages in a terminal: a live line with bar and time left while one runs, a tick or a cross when it is over.
 
-Without a terminal (a pipe, a build server) a stage is one line when it starts and one when it ends.
+Without a terminal (a pipe, a build server) a stage is one line when it starts, one every half minute, and one when it
+ends.
 """
 
 import threading
@@ -19,6 +20,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+EVERY_SECONDS = 30.0
 
 
 class TerminalStages:
@@ -61,6 +64,9 @@ class TerminalStages:
         if self._live is not None and line.row is not None:
             count = f"{done:,.0f}/{total:,.0f}" if total else ""
             self._live.update(line.row, completed=done, total=total, detail=detail, count=count)
+        elif not self.console.is_terminal and time.monotonic() - line.said_at >= EVERY_SECONDS:
+            line.said_at = time.monotonic()
+            self.console.print(Text(_so_far(line, done, total, detail)), soft_wrap=True)
 
 
 @dataclass
@@ -72,6 +78,7 @@ class StageLine:
     indent: str
     row: TaskID | None = None
     started: float = field(default_factory=time.monotonic)
+    said_at: float = field(default_factory=time.monotonic)
 
     def update(self, done: float, total: float | None, detail: str) -> None:
         """Move the bar."""
@@ -119,6 +126,16 @@ def _live_lines(console: Console) -> Progress:
         redirect_stdout=False,
         redirect_stderr=False,
     )
+
+
+def _so_far(line: StageLine, done: float, total: float | None, detail: str) -> str:
+    elapsed = time.monotonic() - line.started
+    said = [f"{done:,.0f} of {total:,.0f}"] if total else []
+    said += [detail] if detail else []
+    said.append(f"after {clock(elapsed)}")
+    if total and 0 < done < total:
+        said.append(f"about {clock(elapsed * (total - done) / done)} left")
+    return f"{line.indent}… {line.title}: {', '.join(said)}"
 
 
 def _last_line(line: StageLine, outcome: str, *, failed: bool) -> Text:

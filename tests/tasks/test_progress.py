@@ -44,6 +44,21 @@ def test_without_a_terminal_a_stage_is_a_line_at_its_start_and_one_at_its_end() 
     assert "\x1b" not in stream.getvalue()
 
 
+def test_without_a_terminal_a_long_stage_says_now_and_then_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = pipe()
+    now = 1000.0
+    monkeypatch.setattr("tasks.terminal_stages.time.monotonic", lambda: now)
+    with stage("Asking") as line:
+        assert line.line is not None
+        line.line.started = line.line.said_at = now
+        for now in (1010.0, 1040.0, 1041.0, 1080.0):
+            line.update(now - 1000, 160, "2 a second")
+    assert stream.getvalue().splitlines()[1:3] == [
+        "… Asking: 40 of 160, 2 a second, after 40.0 s, about 2:00 left",
+        "… Asking: 80 of 160, 2 a second, after 1:20, about 1:20 left",
+    ]
+
+
 def test_a_failing_stage_has_a_cross_and_the_error_goes_on() -> None:
     stream = pipe()
     with pytest.raises(ValueError, match="no"), stage("Register"):
