@@ -18,6 +18,7 @@ from llmops.llm.retries import backoff_s
 
 REFUSALS: frozenset[FailureKind] = frozenset(("rate_limited", "overloaded"))
 DOWN: frozenset[FailureKind] = frozenset(("connection", "timeout", "overloaded"))
+NO_ANSWER: frozenset[FailureKind] = DOWN | REFUSALS | {"server"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class EndpointGate:
             self.breaker.failed(now, request, permit.probe)
         else:
             self.breaker.answered()
-        if error.kind in DOWN | REFUSALS:
+        if error.kind in NO_ANSWER:
             self._failing_since = min(self._failing_since, now)
         else:
             self._failing_since = math.inf  # it answered; that the answer is no good is the request's own affair
