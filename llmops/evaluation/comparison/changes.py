@@ -1,7 +1,6 @@
 """Which questions broke and which were fixed, one by one."""
 
 import numpy as np
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from llmops.errors import InputError
@@ -39,18 +38,6 @@ class Changes(BaseModel):
     fixed: int
     regressions: tuple[Change, ...]
     fixes: tuple[Change, ...]
-
-    def table(self) -> pa.Table:
-        """Regressions, then fixes, one row a question."""
-        rows = [one.model_dump() for one in (*self.regressions, *self.fixes)]
-        kinds = ["regression"] * len(self.regressions) + ["fix"] * len(self.fixes)
-        table = pa.Table.from_pylist(rows, schema=CHANGE_SCHEMA)
-        return table.add_column(1, "kind", pa.array(kinds, pa.string()))
-
-
-CHANGE_SCHEMA = pa.schema(
-    [("id", pa.string()), ("baseline", pa.float64()), ("candidate", pa.float64()), ("change", pa.float64())]
-)
 
 
 def find_changes(

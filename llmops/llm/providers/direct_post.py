@@ -11,9 +11,17 @@ from urllib.request import getproxies
 
 import orjson
 
-from llmops.llm.failures import FailureKind, ModelError
+from llmops.llm.failures import FailureKind
 from llmops.llm.providers.addresses import basic_login, without_login
-from llmops.llm.providers.http_failures import code_of, connection_error, deadline, malformed, status_error, words_of
+from llmops.llm.providers.http_failures import (
+    code_of,
+    connection_error,
+    deadline,
+    json_body,
+    malformed,
+    status_error,
+    words_of,
+)
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -48,10 +56,7 @@ class DirectPost:
         """
         import aiohttp
 
-        try:
-            content = orjson.dumps(body, default=dict)
-        except TypeError as error:
-            raise ModelError("rejected", f"the request cannot be written as JSON: {error}") from error
+        content = json_body(body)
         async with deadline(timeout_s):
             try:
                 async with self._open().post(self._url, data=content) as response:

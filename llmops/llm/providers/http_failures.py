@@ -1,4 +1,4 @@
-"""Statuses, headers and exceptions of HTTP as a `ModelError`, and the deadline of a request."""
+"""Statuses, headers and exceptions of HTTP as a `ModelError`, the body of a request, and its deadline."""
 
 import asyncio
 import email.utils
@@ -7,6 +7,8 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+
+import orjson
 
 from llmops.llm.failures import FailureKind, ModelError
 
@@ -101,6 +103,18 @@ def code_of(body: object) -> str | None:
     error = body.get("error") if isinstance(body, Mapping) else None
     code = error.get("code") if isinstance(error, Mapping) else None
     return code if isinstance(code, str) else None
+
+
+def json_body(body: Mapping[str, Any]) -> bytes:
+    """A request's body as JSON.
+
+    Raises:
+        ModelError: of the kind rejected, where it holds what JSON cannot.
+    """
+    try:
+        return orjson.dumps(body, default=dict)
+    except TypeError as error:
+        raise ModelError("rejected", f"the request cannot be written as JSON: {error}") from error
 
 
 def malformed(what: str, body: object) -> ModelError:

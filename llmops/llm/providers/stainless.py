@@ -7,7 +7,15 @@ import orjson
 
 from llmops.llm.failures import FailureKind, ModelError
 from llmops.llm.providers.addresses import basic_login, without_login
-from llmops.llm.providers.http_failures import code_of, connection_error, deadline, malformed, status_error, words_of
+from llmops.llm.providers.http_failures import (
+    code_of,
+    connection_error,
+    deadline,
+    json_body,
+    malformed,
+    status_error,
+    words_of,
+)
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -34,10 +42,7 @@ async def post(
     """
     import httpx2
 
-    try:
-        content = orjson.dumps(body, default=dict)
-    except TypeError as error:
-        raise ModelError("rejected", f"the request cannot be written as JSON: {error}") from error
+    content = json_body(body)
     login = basic_login(url)
     # Its HTTP client would refuse to choose between a login in the address and a key.
     options: Any = {"headers": {"Authorization": login}} if login else {}

@@ -12,21 +12,6 @@ import pytest
 
 from llmops.data.samples import sample_table
 
-REAL_DATA = Path(__file__).resolve().parents[3] / ".." / "shared" / "data"
-
-
-@pytest.fixture
-def real_data() -> Callable[[str], Path]:
-    """The path of a public data file, or a skip where it is not on this machine."""
-
-    def find(name: str) -> Path:
-        path = (REAL_DATA / name).resolve()
-        if not path.is_file():
-            pytest.skip(f"public data file {path} is not on this machine")
-        return path
-
-    return find
-
 
 def _write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     if path.suffix == ".jsonl":

@@ -41,14 +41,6 @@ def test_other_scores_by_size_and_threshold() -> None:
     assert ([one.id for one in cut.regressions], cut.regressed) == (["q2"], 2)
 
 
-def test_a_table_of_them() -> None:
-    table = find_changes(measured("exact_match", [1, 0, 1]), measured("exact_match", [0, 1, 1])).table()
-    assert table.select(["id", "kind"]).to_pylist() == [
-        {"id": "q1", "kind": "regression"}, {"id": "q0", "kind": "fix"},
-    ]  # fmt: skip
-    assert len(find_changes(measured("exact_match", [1.0]), measured("exact_match", [1.0])).table()) == 0
-
-
 def test_a_negative_threshold_is_refused() -> None:
     with pytest.raises(InputError, match=r"at least -0.1 was asked for; give 0 or more"):
         find_changes(measured("loss", [1.0]), measured("loss", [1.0]), threshold=-0.1)

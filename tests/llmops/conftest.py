@@ -1,11 +1,11 @@
-"""Public data that the tests of this folder measure."""
+"""Public data that tests of several packages measure."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-REAL_DATA = Path(__file__).resolve().parents[4] / ".." / "shared" / "data"
+REAL_DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 
 
 @pytest.fixture
