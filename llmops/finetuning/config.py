@@ -21,6 +21,9 @@ class TrainingConfig(BaseModel):
     epochs: float = Field(default=3.0, gt=0, description="Passes over the training examples; may be a fraction.")
     max_steps: int | None = Field(default=None, ge=1, description="Stop after this many steps instead.")
     learning_rate: float = Field(default=2e-4, gt=0, description="Peak learning rate of AdamW.")
+    learning_rate_multiplier: float | None = Field(
+        default=None, gt=0, description="Instead of a learning rate, for providers that scale their own."
+    )
     schedule: Literal["cosine", "linear", "constant"] = Field(
         default="cosine", description="How the learning rate falls after the warm-up."
     )
