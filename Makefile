@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
-SYSTEM := wordnet-base wordnet-sense-index
+SYSTEM := wordnet-base wordnet-sense-index postgresql
 
 .PHONY: install system emulators run test lint bench up clean
 
@@ -15,10 +15,13 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,dev]'
 	@touch $@
 
-# Debian's dictionaries, for the tests of synonyms; where they cannot be installed, those tests skip with the reason.
+# Debian's dictionaries, for the tests of synonyms, and PostgreSQL, for those of a search on several machines (they start
+# their own server: the package shall start none); where these cannot be installed, their tests skip with the reason.
+CLUSTERS := /etc/postgresql-common/createcluster.conf
 system:
 	@dpkg -s $(SYSTEM) >/dev/null 2>&1 \
 		|| { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+			&& { test -e $(CLUSTERS) || { mkdir -p $(dir $(CLUSTERS)) && echo "create_main_cluster = false" >$(CLUSTERS); }; } \
 			&& { timeout 120 apt-get install -qq -y $(SYSTEM) || { timeout 120 apt-get update -qq && timeout 120 apt-get install -qq -y $(SYSTEM); }; } >/dev/null 2>&1; } \
 		|| echo "Not installed: $(SYSTEM). As root: apt-get install $(SYSTEM)"
 
@@ -45,6 +48,7 @@ lint: install
 
 bench: install
 	$(BIN)/python -m benchmarks.training_throughput
+	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.near_duplicates
 	$(BIN)/python -m benchmarks.dataset_preparation
 	$(BIN)/python -m benchmarks.evaluation

@@ -1,18 +1,20 @@
 """Tokens per second of the fine-tuning back end against a bare PyTorch loop over the same model and batches.
 
-    python -m benchmarks.training_throughput [--quick]
+    python -m benchmarks.training_throughput [--quick] [--methods lora qlora] [--gpu]
 
 Ours is everything a user gets: progress events, every metric logged to an MLflow run on SQLite, checkpoints.
 The bare loop is forward, backward, clipping, AdamW and the schedule. Both start from the same weights and
 take the same batches in the same order; padding counts for neither. Runs are interleaved, because the
 machine's speed changes while they run.
+
+With --gpu it trains a Llama of a billion random weights instead, see `benchmarks.training_on_gpu`.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +22,8 @@ from llmops.finetuning import ScratchRecipe, TrainingConfig, TrainingEvent, reso
 from llmops.finetuning.batches import LengthGroupedBatches, collate
 from llmops.llm.chat_format import encode_examples
 
+Method = Literal["full", "lora", "qlora"]
+METHODS: tuple[Method, ...] = ("full", "lora", "qlora")
 BATCH_SIZE = 32
 COLOURS = ("red", "green", "blue", "yellow", "white", "black", "purple", "orange")
 THINGS = ("bicycle", "lamp", "printer", "kettle", "camera", "keyboard", "suitcase", "umbrella")
@@ -96,9 +100,7 @@ def log_to_mlflow(client: Any, run_id: str) -> Callable[[TrainingEvent], None]:
     return on_event
 
 
-def ratio_of_pair(
-    base: Path, method: Literal["full", "lora"], steps: int, number: int, folder: Path
-) -> tuple[float, float]:
+def ratio_of_pair(base: Path, method: Method, steps: int, number: int, folder: Path) -> tuple[float, float]:
     """(our speed, the bare loop's) in tokens per second; which goes first alternates."""
     import mlflow
 
@@ -113,19 +115,15 @@ def ratio_of_pair(
     return speed, bare_loop(base, config, steps)
 
 
-def main() -> None:
-    """Print each ratio and the median for full fine-tuning and LoRA."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one short pair of each kind: does it still run?")
-    quick = parser.parse_args().quick
-    number_of_pairs, steps = (1, 10) if quick else (5, 80)
+def compare(methods: Sequence[Method], number_of_pairs: int, steps: int) -> None:
+    """Print each ratio and the median for each method."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         texts = [text for pair in pairs() for text in pair]
         base = resolve_base_model("scratch", models_dir=folder, scratch=ScratchRecipe(), texts=texts).path
-        warm_up = TrainingConfig(batch_size=BATCH_SIZE, max_steps=3)
-        ours(base, warm_up, folder / "warm-up", lambda event: None)
-        for method in ("full", "lora"):
+        for method in methods:
+            warm_up = TrainingConfig(method=method, batch_size=BATCH_SIZE, max_steps=3)
+            ours(base, warm_up, folder / f"{method}-warm-up", lambda event: None)
             ratios = []
             for number in range(number_of_pairs):
                 speed, bare = ratio_of_pair(base, method, steps, number, folder)
@@ -134,6 +132,21 @@ def main() -> None:
                 print(f"{method} {number + 1}: {speeds}, ratio {ratios[-1]:.3f}", flush=True)
             median = statistics.median(ratios)
             print(f"{method}: median ratio {median:.3f} ({number_of_pairs} pairs of {steps} steps)", flush=True)
+
+
+def main() -> None:
+    """Compare on the CPU, or on a GPU."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one short pair of each kind: does it still run?")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    parser.add_argument("--gpu", action="store_true", help="a billion weights beside TRL's SFTTrainer, on a GPU")
+    chosen = parser.parse_args()
+    if chosen.gpu:
+        from benchmarks.training_on_gpu import compare_on_gpu
+
+        compare_on_gpu(steps=5 if chosen.quick else 40)
+    else:
+        compare(chosen.methods, *((1, 10) if chosen.quick else (5, 80)))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ llmops run lifecycle --config configs/lifecycle.yaml --training.learning-rate 0.
 llmops export support@3 --format openai --to train.jsonl  ·  a dataset version as a provider takes it
 
 llmops up  ·  Prefect, MLflow and every deployment, until Ctrl-C
+
+llmops serve-model support  ·  its champion behind an OpenAI-compatible endpoint
 """,
 )
 PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
@@ -73,6 +75,7 @@ class Listed(StrEnum):
     datasets = "datasets"
     models = "models"
     runs = "runs"
+    jobs = "jobs"
 
 
 class Shown(StrEnum):
@@ -81,6 +84,7 @@ class Shown(StrEnum):
     dataset = "dataset"
     model = "model"
     run = "run"
+    job = "job"
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -88,7 +92,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 @app.command("list")
 def list_command(what: Listed, json: AsJson = False) -> None:
-    """List the flows, datasets, registered models or runs."""
+    """List the flows, datasets, registered models, runs or fine-tuning jobs."""
     from flows.listings import list_things
 
     raise typer.Exit(list_things(what.value, json=json))
@@ -98,14 +102,14 @@ def list_command(what: Listed, json: AsJson = False) -> None:
 def show_command(
     what: Shown,
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="NAME[@VERSION] of a dataset, NAME of a model, ID of a run.")
+        str, typer.Argument(metavar="NAME", help="NAME[@VERSION] of a dataset, NAME of a model, ID of a run or job.")
     ],
     against: Annotated[
         str | None, typer.Option(metavar="NAME[@VERSION]", help="Show how a dataset differs from this one instead.")
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Show one dataset version, model or run in full, or how two dataset versions differ."""
+    """Show one dataset version, model, run or fine-tuning job in full, or how two dataset versions differ."""
     from flows.listings import show_difference, show_thing
 
     if against is None:
@@ -115,6 +119,47 @@ def show_command(
             f"--against compares two datasets, not a {what.value}: llmops show dataset NAME --against NAME@2"
         )
     raise typer.Exit(show_difference(name, against, json=json))
+
+
+class Cancelled(StrEnum):
+    """What `llmops cancel` cancels."""
+
+    job = "job"
+
+
+@app.command("cancel")
+def cancel(
+    what: Cancelled,
+    reference: Annotated[str, typer.Argument(metavar="ID", help="Its id, the beginning of it, or the provider's id.")],
+    json: AsJson = False,
+) -> None:
+    """Cancel a fine-tuning job, where it runs; what it has cost by then stays to be paid."""
+    from flows.job_commands import cancel_job
+
+    raise typer.Exit(cancel_job(reference, json=json))
+
+
+class ServingEngine(StrEnum):
+    """What serves a model."""
+
+    auto = "auto"
+    transformers = "transformers"
+    vllm = "vllm"
+
+
+@app.command("serve-model")
+def serve_model_command(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="NAME (its champion), models:/NAME@ALIAS, or a folder (./FOLDER).")
+    ],
+    port: Annotated[int, typer.Option(help="Where it answers.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    engine: Annotated[ServingEngine, typer.Option(help="auto is vLLM where installed.")] = ServingEngine.auto,
+) -> None:
+    """Serve a model behind an OpenAI-compatible endpoint, until Ctrl-C."""
+    from flows.serve_command import serve_model
+
+    raise typer.Exit(serve_model(model, host, port, engine.value))
 
 
 class Split(StrEnum):
@@ -132,11 +177,13 @@ class Split(StrEnum):
 
 jsonl, json, csv, tsv, parquet  ·  all that a sample has; what is exported can be prepared again
 
-openai, azure, vertex, bedrock, bedrock-claude  ·  fine-tuning files, checked against the provider's rules
+openai, azure, vertex, bedrock, bedrock-claude, bedrock-conversation  ·  fine-tuning files, checked by the rules there
 
 sharegpt, alpaca  ·  for training tools
 
 A file name that ends in .gz or .zst is packed.
+
+adapter, safetensors, gguf  ·  of a model: its adapter, full weights with tokenizer, or one file for llama.cpp
 
 [bold]Examples[/bold]
 
@@ -147,12 +194,21 @@ llmops export support@3 --split validation --format vertex --to validation.jsonl
 llmops export support --split all --format parquet --to support.parquet
 
 llmops export support --format bedrock --to titan.jsonl --config configs/export.yaml  ·  another model's limits
+
+llmops export models:/support@champion --format safetensors --to support-weights  ·  a model's full weights
 """,
 )
 def export(
-    name: Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="The dataset; without a version its latest.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME[@VERSION]", help="The dataset, without a version its latest; or models:/NAME@ALIAS."
+        ),
+    ],
     format: Annotated[str, typer.Option(metavar="FORMAT", help="One of the formats below.")],
-    to: Annotated[Path, typer.Option(metavar="FILE", help="Where to; the folder must exist.")],
+    to: Annotated[
+        Path, typer.Option(metavar="FILE", help="Where to (a folder for most models); its folder must exist.")
+    ],
     split: Annotated[Split, typer.Option(help="Which samples.")] = Split.train,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     tokenizer: Annotated[
@@ -163,7 +219,13 @@ def export(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Write a dataset version to a file, as it is or as a provider's fine-tuning takes it."""
+    """Write a dataset version to a file, as it is or as a provider's fine-tuning takes it; or a registered model."""
+    if name.startswith("models:/"):
+        from flows.model_export_command import model_export_command
+
+        if tokenizer is not None or config is not None:
+            raise InputError("--tokenizer and --config are for datasets; a model is exported as it is")
+        raise typer.Exit(model_export_command(name, format, to, force=force, json=json))
     from flows.export_command import export_command
 
     status = export_command(name, split.value, format, to, force=force, tokenizer=tokenizer, config=config, json=json)
@@ -188,7 +250,7 @@ def program() -> None:
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    if sys.argv[1:2] in (["list"], ["show"], ["export"]):
+    if sys.argv[1:2] in (["list"], ["show"], ["cancel"], ["export"]):
         # They leave nothing to be tidied up, and threads of the table readers may bring the interpreter's own end down.
         os._exit(status)
     sys.exit(status)

@@ -1,5 +1,7 @@
 """Fine-tune a base model, evaluate it against its base, gate it, register it, and promote it if it earned that."""
 
+from typing import Literal
+
 from prefect import flow
 
 from flows.evaluate import evaluate
@@ -7,69 +9,86 @@ from llmops.digests import content_digest
 from llmops.evaluation import GateConfig
 from llmops.evaluation.config import EvaluationConfig
 from llmops.finetuning import ScratchRecipe, TrainingConfig
-from tasks.base_models import prepare_base_model, require_base_model, require_room_for_answers
-from tasks.datasets import dataset_store, training_pairs
+from llmops.finetuning.backends.settings import JobSettings
+from tasks.datasets import dataset_store
 from tasks.evaluation import log_figures
 from tasks.evaluation_result import EvaluationResult
+from tasks.fine_tuning_jobs import note_version, run_job, served
+from tasks.hosted_models import back_end
+from tasks.job_approval import approve_job
+from tasks.job_cancellation import cancel_jobs
 from tasks.name_lock import name_lock
+from tasks.planned_jobs import logged_settings, plan_job, require_tunable, with_method
 from tasks.promotion import decide, other_champion, promote
 from tasks.registry import register_model
 from tasks.report import publish_report
 from tasks.tracking import log_dataset, log_params, set_tags, tracked_run
-from tasks.training import job_for, merged_weights, train_model
 from tasks.viewing import viewing_commands
 
+BackEnd = Literal["local", "ollama", "openai", "azure", "vertex", "bedrock", "anthropic"]
+Method = Literal["full", "lora", "qlora"]
 
-@flow(name="fine-tune")
+
+@flow(name="fine-tune", on_cancellation=[cancel_jobs])
 def fine_tune(
     dataset: str,
     name: str | None = None,
     base_model: str = "tiny",
+    backend: BackEnd = "local",
+    method: Method | None = None,
     training: TrainingConfig = TrainingConfig(),
     scratch: ScratchRecipe = ScratchRecipe(),
     evaluation: EvaluationConfig = EvaluationConfig(),
     gate: GateConfig = GateConfig(),
+    job: JobSettings = JobSettings(),
+    yes: bool = False,
 ) -> EvaluationResult:
     """Fine-tune a base model, evaluate it against its base, gate it, register it, and promote it if it earned that.
 
     Args:
         dataset: name or name@version.
         name: registered model; the dataset's name when left out.
-        base_model: tiny, scratch, a folder, models:/name@alias or a hub id.
-        training: method, learning rate, epochs and so on.
+        base_model: tiny, scratch, a folder, models:/name@alias or a hub id; elsewhere the provider's name of it.
+        backend: where it is trained: on this machine, for Ollama on this machine, or at a provider.
+        method: short for training.method.
+        training: learning rate, epochs and so on; of a provider's own defaults only what is set here is replaced.
         scratch: sizes of a model made from scratch.
         evaluation: how the held-out inputs are asked.
         gate: primary metric, margins and error level.
+        job: limits above which a person is asked, waiting, cancelling, and each provider's own settings.
+        yes: submit the job whatever it is estimated to cost.
     """
-    require_base_model(base_model, training)
+    place = back_end(backend, job)
+    training = with_method(training, method)
     version = dataset_store().resolve(dataset)
     name = name or version.name
-    require_room_for_answers([base_model, *other_champion(name)], evaluation, scratch)
+    require_tunable(place, base_model, training, evaluation, scratch, job, other_champion(name))
     settings = {
         "base_model": base_model,
-        "training": training.model_dump(mode="json"),
+        "backend": backend,
+        "training": logged_settings(place, training),
         "scratch": scratch.model_dump(mode="json"),
         "evaluation": evaluation.model_dump(mode="json"),
         "gate": gate.model_dump(mode="json"),
+        "job": job.model_dump(mode="json", exclude_unset=True),
     }
     key = content_digest(["fine-tune", name, version.digest, settings])
     with name_lock(name), tracked_run("fine-tune", experiment=version.name, resume_key=key) as run:
         log_params(run.run_id, settings)
         log_dataset(run.run_id, version, "training")
-        pairs = training_pairs(version)
-        base = prepare_base_model(base_model, pairs.texts, scratch)
-        job = job_for(base, version, training)
-        trained = train_model("Training", job, base, pairs, training, version)
-        weights = merged_weights(trained, base, training)
+        plan = plan_job(place, base_model, training, scratch, version, name, job)
+        approve_job(plan, yes=yes)
+        tuned = run_job(plan)
+        with served(plan, tuned) as model:
+            baselines = [plan.base.asked_as, *other_champion(name, tuned.digest)]
+            evaluated = evaluate(version.uri, str(model.asked_as), baseline=baselines, evaluation=evaluation, gate=gate)
+            decision = decide(evaluated.comparisons, gate)
 
-        baselines = [str(base.path), *other_champion(name, job.digest)]
-        evaluated = evaluate(version.uri, str(weights), baseline=baselines, evaluation=evaluation, gate=gate)
-        decision = decide(evaluated.comparisons, gate)
-
-        probes = [(example.messages, example.output or "") for example in evaluated.examples]
-        tags = {"dataset": version.uri, "evaluation_run_id": evaluated.run_id, "verdict": decision.verdict}
-        registered = register_model(name, trained, weights, probes, evaluation, tags)
-        promotion = promote(name, str(registered.version), decision)
+            probes = [(example.messages, example.output or "") for example in evaluated.examples]
+            tags = {"dataset": version.uri, "evaluation_run_id": evaluated.run_id, "verdict": decision.verdict}
+            registered = register_model(name, model, tuned.digest, tuned.run_id, probes, evaluation, tags, job)
+            note_version(plan, registered)
+            promotion = promote(name, str(registered.version), decision)
 
         result = evaluated.model_copy(
             update={
@@ -82,9 +101,14 @@ def fine_tune(
         log_figures(run.run_id, result.metrics)
         set_tags(
             run.run_id,
-            {"verdict": decision.verdict, "promotion": promotion.status, "training_run_id": trained.run_id},
+            {
+                "verdict": decision.verdict,
+                "promotion": promotion.status,
+                "training_run_id": tuned.run_id,
+                "job": plan.record.id,
+            },
         )
-        publish_report(result, name, trained.run_id)
+        publish_report(result, name, tuned.run_id if tuned.has_curves else None)
     return result
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.catalogue import find_flows
+from flows.job_commands import described_job, list_jobs, show_job
 from flows.mlflow_listings import list_models, list_runs, show_model, show_run
 from flows.terminal import Terminal
 from llmops.errors import LlmopsError
@@ -19,12 +20,13 @@ Row = dict[str, Any]
 
 
 def list_things(what: str, *, json: bool, package: str = "flows") -> int:
-    """Print all things of a kind, ``flows``, ``datasets``, ``models`` or ``runs``, and return the exit status."""
+    """Print all things of a kind, ``flows``, ``datasets``, ``models``, ``runs`` or ``jobs``; return the exit status."""
     readers: dict[str, Callable[[], list[Row]]] = {
         "flows": lambda: [{"flow": flow.name, "does": flow.summary} for flow in find_flows(package).values()],
         "datasets": _datasets,
         "models": list_models,
         "runs": list_runs,
+        "jobs": list_jobs,
     }
     terminal = _terminal(json, quiet=what != "flows")
     try:
@@ -42,17 +44,17 @@ def list_things(what: str, *, json: bool, package: str = "flows") -> int:
 
 
 def show_thing(what: str, name: str, *, json: bool) -> int:
-    """Print one ``dataset``, ``model`` or ``run`` in full, and return the exit status: 2 if there is none."""
+    """Print one ``dataset``, ``model``, ``run`` or ``job`` in full, and return the exit status: 2 if there is none."""
     terminal = _terminal(json, quiet=True)
     try:
-        content = {"dataset": _dataset, "model": show_model, "run": show_run}[what](name)
+        content = {"dataset": _dataset, "model": show_model, "run": show_run, "job": show_job}[what](name)
     except LlmopsError as error:  # said here, because the libraries' error stream leads into a file by now
         terminal.error(str(error))
         return error.exit_status
     if json:
         terminal.print_json(to_json(content, inf_nan_mode="null").decode())
     else:
-        describe = _described_dataset if what == "dataset" else _described
+        describe = {"dataset": _described_dataset, "job": described_job}.get(what, described)
         terminal.out.print(Group(*describe(content)))
     return 0
 
@@ -94,7 +96,7 @@ def _table(rows: list[Row]) -> Table:
     return table
 
 
-def _described(content: Row) -> list[RenderableType]:
+def described(content: Row) -> list[RenderableType]:
     """Plain values first, then one table for each nested mapping or list of rows."""
     plain = {name: value for name, value in content.items() if not isinstance(value, dict | list)}
     parts: list[RenderableType] = [_pairs(plain)]

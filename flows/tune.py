@@ -1,102 +1,132 @@
-"""Search hyperparameters: train a few trials and keep the settings with the lowest validation loss."""
+"""Search hyperparameters: train trials, keep the settings with the lowest validation loss, and say how sure that is."""
 
-import math
+from dataclasses import replace
+from typing import Any, Literal
 
+from mlflow import MlflowClient
 from prefect import flow
+from pydantic import ValidationError
 
-from llmops.digests import content_digest
 from llmops.errors import InputError
 from llmops.finetuning import ScratchRecipe, TrainingConfig
 from llmops.settings import settings
-from llmops.tuning import Search, SearchConfig, Trial
+from llmops.tuning import Search, SearchConfig
 from tasks.base_models import prepare_base_model, require_base_model
 from tasks.datasets import dataset_store, training_pairs
 from tasks.progress import stage
-from tasks.results import SearchResult, TrialResult
-from tasks.tracking import log_dataset, log_metrics, log_params, tracked_run
-from tasks.training import job_for, try_settings
+from tasks.search_conclusion import describe, nothing_is_left, require_a_finite_loss, search_result
+from tasks.search_finale import known_finale, reruns, run_finale
+from tasks.search_report import pictures_place, publish_search
+from tasks.search_result import SearchResult
+from tasks.search_tracking import find_search_run, search_run, trial_run_ids
+from tasks.search_trials import SearchPlan
+from tasks.search_workers import ENDED, run_trials
+from tasks.training import job_for
+from tasks.worker_processes import WorkerProcesses
 
 
 @flow(name="tune")
 def tune(
     dataset: str,
     base_model: str = "tiny",
+    method: Literal["full", "lora", "qlora"] | None = None,
+    sampler: Literal["tpe", "random", "grid", "gp"] | None = None,
+    trials: int | None = None,
     search: SearchConfig = SearchConfig(),
     training: TrainingConfig = TrainingConfig(),
     scratch: ScratchRecipe = ScratchRecipe(),
 ) -> SearchResult:
-    """Search hyperparameters: train a few trials and keep the settings with the lowest validation loss.
+    """Search hyperparameters: train trials and keep the settings with the lowest validation loss.
 
     Args:
         dataset: name or name@version.
         base_model: tiny, scratch, a folder, models:/name@alias or a hub id.
-        search: number of trials, sampler and space.
+        method: short for training.method.
+        sampler: short for search.sampler.
+        trials: short for search.trials.
+        search: number of trials, sampler, pruner, space, workers, budget and finalists.
         training: the settings that a trial's values replace.
         scratch: sizes of a model made from scratch.
     """
+    search, training = with_shortcuts(search, training, method, sampler, trials)
     require_base_model(base_model, training)
     version = dataset_store().resolve(dataset)
     pairs = training_pairs(version)
+    if not pairs.validation:
+        raise InputError(f"a search needs validation examples, and the validation split of {version.uri} is empty")
     base = prepare_base_model(base_model, pairs.texts, scratch)
-    key = content_digest([job_for(base, version, training).digest, search.model_dump(mode="json")])
-    study = Search(settings().home / "searches" / f"{version.name}-{key[:16]}", search, training)
+    name = f"{version.name}-{job_for(base, version, training).digest[:16]}"
+    plan = SearchPlan(settings().home / "searches" / name, name, base, version, search, training)
+    about: dict[str, Any] = {"base_model": base_model, "scratch": scratch.model_dump(exclude_unset=True)}
     with stage("Search") as line:
-        if len(study.finished()) >= search.trials:
-            require_a_finite_loss(study.best())
-            line.finish(f"kept from before · {describe(study.best())}{not_searched(search, training)}")
-            return result_of(study, version.uri, run_id=None)
-        with tracked_run("tune", experiment=version.name, resume_key=key) as run:
-            log_params(
-                run.run_id,
-                {"base_model": base.name, **search.model_dump(), "training": training.model_dump()},
-            )
-            log_dataset(run.run_id, version, "training")
-            for trial in study.remaining():
-                line.update(len(study.finished()), search.trials, f"trial {trial.number + 1}")
-                config = TrainingConfig.model_validate(training.model_dump() | trial.values)
-                job = job_for(base, version, config)
-                loss = try_settings(f"Trial {trial.number + 1}", job, base, pairs, config, version)
-                study.tell(trial, loss)
-                log_metrics(run.run_id, {"validation_loss": loss}, step=trial.number)
-            require_a_finite_loss(study.best())
-            log_params(run.run_id, {"best": study.best().values})
-            line.finish(f"{describe(study.best())}{not_searched(search, training)}")
-    return result_of(study, version.uri, run_id=run.run_id)
+        study = plan.open()
+        if (kept := kept_search(plan, study, about)) is not None:
+            line.finish(f"kept from before · {describe(kept)}")
+            return kept
+        with search_run(plan, study) as run, WorkerProcesses(search.workers) as processes:
+            plan = replace(plan, run_id=run.run_id)
+
+            def say(text: str) -> None:
+                ended = sum(one.state in ENDED for one in study.trials())
+                line.update(ended, study.planned, text)
+
+            run_trials(plan, study, pairs, processes, say)
+            require_a_finite_loss(study)
+            wanted = reruns(plan, study)
+            say(f"{len(wanted)} trainings with new seeds" if wanted else "drawing")
+            finale = run_finale(plan, study, wanted, pairs, processes) if wanted else None
+            about |= {"run_id": run.run_id, "run_ids": trial_run_ids(study, run.experiment_id)}
+            result = search_result(plan, study, finale=finale, pictures=pictures_place(run.run_id), **about)
+            publish_search(result, version.name, log_scaled(study))
+            line.finish(describe(result))
+    return result
 
 
-def require_a_finite_loss(best: Trial) -> None:
-    """Refuse to go on with settings that cannot train.
+def with_shortcuts(
+    search: SearchConfig, training: TrainingConfig, method: str | None, sampler: str | None, trials: int | None
+) -> tuple[SearchConfig, TrainingConfig]:
+    """The settings with what the short parameters say in place of theirs.
 
     Raises:
-        InputError: every trial diverged.
+        InputError: a short parameter does not go with the rest.
     """
-    if best.loss is None or not math.isfinite(best.loss):
-        raise InputError("the loss of every trial became infinite; lower the learning rates of the search space")
+    short = {"sampler": sampler, "trials": trials}
+    given = {name: value for name, value in short.items() if value is not None}
+    if method is not None and "method" in search.space:
+        raise InputError("method is searched (search.space.method): leave --method out, or take it out of the space")
+    try:
+        # Not dumped: that would hide the password of the storage.
+        said = {name: getattr(search, name) for name in search.model_fields_set}
+        search = SearchConfig.model_validate({**said, **given})
+        if method is not None:
+            training = TrainingConfig.model_validate({**training.model_dump(exclude_unset=True), "method": method})
+    except ValidationError as error:
+        raise InputError(f"{', '.join(f'--{name}' for name in given)}: {error.errors()[0]['msg']}") from error
+    if not search.trials:
+        raise InputError("search.trials is 0: there is nothing to search; give at least 1")
+    return search, training
 
 
-def describe(trial: Trial) -> str:
-    """A trial's loss and values in one line."""
-    values = ", ".join(f"{name} {value:.3g}" for name, value in trial.values.items())
-    return f"validation loss {trial.loss:.3f} with {values}"
+def kept_search(plan: SearchPlan, study: Search, about: dict[str, Any]) -> SearchResult | None:
+    """The result of a search that has been done before, finale and all, if its MLflow run is still there."""
+    run_id = find_search_run(study, plan.version.name)
+    if run_id is None or not nothing_is_left(study):
+        return None
+    require_a_finite_loss(study)
+    wanted = reruns(plan, study)
+    finale = known_finale(plan, wanted)
+    if wanted and finale is None:
+        return None
+    run_ids = trial_run_ids(study, MlflowClient().get_run(run_id).info.experiment_id)
+    pictures = pictures_place(run_id)
+    return search_result(
+        plan, study, finale=finale, run_id=run_id, run_ids=run_ids, pictures=pictures, reused=True, **about
+    )
 
 
-def not_searched(search: SearchConfig, training: TrainingConfig) -> str:
-    """What was left out of the space although somebody may expect it there, as the end of a sentence.
-
-    >>> not_searched(SearchConfig(), TrainingConfig(max_steps=30))
-    '; epochs not searched: training.max_steps sets the length'
-    >>> not_searched(SearchConfig(), TrainingConfig())
-    ''
-    """
-    if training.max_steps is None or not search.space.epochs:
-        return ""
-    return "; epochs not searched: training.max_steps sets the length"
-
-
-def result_of(study: Search, dataset: str, run_id: str | None) -> SearchResult:
-    """The result of a finished search."""
-    trials = [TrialResult(number=one.number, values=one.values, loss=one.loss) for one in study.finished()]
-    return SearchResult(dataset=dataset, best=study.best().values, trials=trials, reused=run_id is None, run_id=run_id)
+def log_scaled(study: Search) -> frozenset[str]:
+    """The fields that are searched on a logarithmic scale."""
+    return frozenset(one.field for one in study.dimensions if getattr(one.dimension, "log", False))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     model_catalogue: Path | None = Field(
         default=None, description="YAML file of models that come on top of configs/models.yaml, or in place of its own."
     )
+    training_prices: Path | None = Field(
+        default=None, description="YAML file of prices on top of configs/fine_tuning.yaml, or in place of its own."
+    )
 
     @field_validator("home")
     @classmethod

@@ -13,6 +13,7 @@ from llmops.evaluation.config import EvaluationConfig
 from llmops.finetuning import ResolvedBase, ScratchRecipe, TrainingConfig, resolve_base_model
 from llmops.llm import positions_of
 from llmops.settings import settings
+from tasks.hosted_models import find_hosted_model, require_weights
 from tasks.progress import stage
 
 
@@ -23,6 +24,7 @@ from tasks.progress import stage
 )
 def prepare_base_model(spec: str, texts: Sequence[str], scratch: ScratchRecipe) -> ResolvedBase:
     """The folder of a base model; `texts` feed the tokenizer of one made from scratch."""
+    require_weights(spec)
     with stage(f"Base model {model_label(spec)}") as line:
         base = resolve_base_model(
             spec,
@@ -40,8 +42,9 @@ def find_model(spec: str) -> ResolvedBase:
     """The folder of a model that exists already.
 
     Raises:
-        InputError: there is no such model.
+        InputError: there is no such model, or it is one that a provider keeps.
     """
+    require_weights(spec)
     return resolve_base_model(spec, models_dir=settings().home / "models")
 
 
@@ -68,6 +71,8 @@ def require_room_for_answers(
         InputError: there is no such model, or the longest answer leaves no room for a prompt.
     """
     for spec in models:
+        if find_hosted_model(spec) is not None:
+            continue  # how much it reads is its provider's affair
         positions = _positions(spec, scratch)
         if evaluation.local_max_new_tokens >= positions:
             raise InputError(

@@ -96,6 +96,7 @@ class Recovered:
 
 _lock = threading.RLock()
 _mine: ProcessRecord | None = None
+_flow_runs_are_mine = True
 
 
 def note_server(pid: int) -> None:
@@ -107,8 +108,16 @@ def note_server(pid: int) -> None:
             _write_own()
 
 
+def work_for_a_parent() -> None:
+    """This process does a part of what its parent runs: flow runs are the parent's, who closes them."""
+    global _flow_runs_are_mine
+    _flow_runs_are_mine = False
+
+
 def note_flow_run(flow_run_id: UUID | str) -> None:
     """Record a Prefect flow run that this process runs."""
+    if not _flow_runs_are_mine:
+        return
     with _lock:
         record = _own_record()
         if (known := UUID(str(flow_run_id))) not in record.flow_run_ids:

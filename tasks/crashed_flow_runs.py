@@ -1,6 +1,6 @@
 """Flow runs whose process is gone: set to Crashed in Prefect, with their subflows and task runs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -8,7 +8,7 @@ import psutil
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.objects import State
+    from prefect.client.schemas.objects import State, TaskRun
 
 # What a run that nobody runs any more may still be in.
 OPEN_STATES = ("RUNNING", "PENDING", "SCHEDULED", "CANCELLING")
@@ -88,6 +88,20 @@ def crash_flow_runs(client: "SyncPrefectClient", flow_run_ids: Sequence[UUID], w
     return flow_runs, task_runs
 
 
+def crash_task_runs_of(worker_ids: Collection[str], why: str) -> None:
+    """Set the task runs of workers that died, and those they had begun inside, to Crashed, as far as they are open."""
+    from prefect.client.orchestration import get_client
+    from prefect.runtime import flow_run
+    from prefect.states import Crashed
+
+    state: State[Any] = Crashed(message=why)
+    with get_client(sync_client=True) as client:
+        for task in _read_open_task_runs(client, UUID(str(flow_run.get_id()))):
+            parents = {str(one.id) for one in task.task_inputs.get("__parents__", []) if hasattr(one, "id")}
+            if (parents | {str(task.id)}) & set(worker_ids):
+                client.set_task_run_state(task.id, state, force=True)
+
+
 def _all_flow_runs(client: "SyncPrefectClient", which: Any) -> list[Any]:
     page: int = 200
     found: list[Any] = []
@@ -99,6 +113,10 @@ def _all_flow_runs(client: "SyncPrefectClient", which: Any) -> list[Any]:
 
 
 def _open_task_runs(client: "SyncPrefectClient", flow_run_id: UUID) -> list[UUID]:
+    return [task.id for task in _read_open_task_runs(client, flow_run_id)]
+
+
+def _read_open_task_runs(client: "SyncPrefectClient", flow_run_id: UUID) -> "list[TaskRun]":
     from prefect.client.schemas.filters import (
         FlowRunFilter,
         FlowRunFilterId,
@@ -111,7 +129,7 @@ def _open_task_runs(client: "SyncPrefectClient", flow_run_id: UUID) -> list[UUID
     states = TaskRunFilterStateType(any_=[StateType(name) for name in OPEN_STATES])
     of_the_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
     page: int = 200
-    found: list[UUID] = []
+    found: list[TaskRun] = []
     while True:
         read = client.read_task_runs(
             flow_run_filter=of_the_run,
@@ -119,6 +137,6 @@ def _open_task_runs(client: "SyncPrefectClient", flow_run_id: UUID) -> list[UUID
             limit=page,
             offset=len(found),
         )
-        found += [task.id for task in read]
+        found += read
         if len(read) < page:
             return found

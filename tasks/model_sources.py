@@ -10,6 +10,7 @@ from llmops.llm.catalogue import cost, find_entry, load_catalogue
 from llmops.llm.completions import Parameters
 from llmops.llm.providers import PROVIDERS, connect, is_endpoint
 from tasks.base_models import find_model, model_label
+from tasks.hosted_models import find_hosted_model
 
 REPLAY = "replay:"
 
@@ -42,7 +43,7 @@ class AskedModel:
         """Whether it is known what its answers cost; those of a model on this machine cost nothing."""
         if not isinstance(self.source, EndpointSource):
             return True
-        return cost(find_entry(load_catalogue(), self.spec), 1, 1) is not None
+        return cost(find_entry(load_catalogue(), self.source.name), 1, 1) is not None
 
     @property
     def replayed_column(self) -> str | None:
@@ -54,8 +55,8 @@ def find_asked_model(spec: str, evaluation: EvaluationConfig) -> AskedModel:
     """The model that a name stands for.
 
     Args:
-        spec: ``openai/…`` and the other providers, ``models:/NAME@ALIAS``, ``tiny``, a folder, a hub id, or
-            ``replay:COLUMN``.
+        spec: ``openai/…`` and the other providers, ``models:/NAME@ALIAS`` (weights, or a reference to a model that a
+            provider keeps), ``tiny``, a folder, a hub id, or ``replay:COLUMN``.
         evaluation: how it is asked.
 
     Raises:
@@ -66,6 +67,10 @@ def find_asked_model(spec: str, evaluation: EvaluationConfig) -> AskedModel:
     if is_endpoint(spec):
         connect(spec)  # a missing SDK, key or address is said now
         return AskedModel(spec, spec, EndpointSource(spec, evaluation.client), evaluation.parameters)
+    if (hosted := find_hosted_model(spec)) is not None:
+        answering = hosted.require_answer()
+        connect(answering)
+        return AskedModel(spec, spec, EndpointSource(answering, evaluation.client), evaluation.parameters)
     _require_greedy(spec, evaluation)
     try:
         base = find_model(spec)

@@ -20,6 +20,11 @@ from dataclasses import dataclass, field
 from tasks.progress_artifacts import ProgressArtifact, running_in
 from tasks.terminal_stages import StageLine, TerminalStages
 
+
+class EndedEarly(Exception):  # noqa: N818 (it is no error)
+    """What a stage was at has been ended on purpose, and what came out counts; the message says what that is."""
+
+
 _terminal: TerminalStages | None = None
 _depth: ContextVar[int] = ContextVar("stage_depth", default=0)
 
@@ -77,6 +82,10 @@ def stage(title: str) -> Iterator[Stage]:
     try:
         yield current
         failed = False
+    except EndedEarly as ended:
+        failed = False
+        current.finish(str(ended))
+        raise
     finally:
         _depth.reset(token)
         seconds = time.monotonic() - current.started

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from llmops.errors import InputError
 from llmops.evaluation import GateConfig, Verdict
 from tasks.gate_events import announce_promotion
+from tasks.hosted_models import deploy_again, hosted_model
 from tasks.registry import DIGEST_TAG, version_at
 
 if TYPE_CHECKING:
@@ -151,8 +152,11 @@ class Rollback(BaseModel):
 def roll_back(name: str) -> Rollback:
     """Give ``champion`` back to the version that held it before; ``previous`` moves one further back.
 
+    A hosted model whose deployment was taken down is deployed again first.
+
     Raises:
         InputError: there is no such model, no champion, or nothing before it.
+        ServiceError: its provider could not deploy it again; the aliases stay as they are.
     """
     client = MlflowClient()
     try:
@@ -167,6 +171,8 @@ def roll_back(name: str) -> Rollback:
     former, successor = str(champion.version), str(previous.version) if previous else None
     if previous is None or successor is None or successor == former:
         raise InputError(f"{name} has had no champion before version {former}")
+    if (hosted := hosted_model(previous)) is not None:
+        deploy_again(hosted)
     make_champion(name, successor, f"rolled back from version {former}")
     before = previous.tags.get(REPLACED_TAG)
     if before and before != former:

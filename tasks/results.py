@@ -5,7 +5,6 @@ from typing import Any
 from pydantic import BaseModel, field_serializer
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
-from rich.table import Table
 from rich.text import Text
 
 from llmops.data import DatasetVersion, PreparationReport
@@ -49,37 +48,6 @@ class DatasetResult(FlowResult):
         yield Text("Go on with")
         for line in (*next_commands(self.dataset, self.version.counts), "", f"Report  {self.report_at}"):
             yield Segment(f"  {line}".rstrip() + "\n")  # whole, to be copied, however narrow the terminal
-
-
-class TrialResult(BaseModel):
-    """One training of a search."""
-
-    number: int
-    values: dict[str, float]
-    loss: float
-
-
-class SearchResult(FlowResult):
-    """A finished search: every trial, and the settings that won."""
-
-    dataset: str
-    best: dict[str, float]
-    trials: list[TrialResult]
-    reused: bool
-    run_id: str | None
-
-    def __rich__(self) -> RenderableType:
-        table = Table(title=f"Search on {self.dataset}", title_justify="left")
-        for heading in ("trial", *self.best, "validation loss"):
-            table.add_column(heading, justify="right")
-        for trial in sorted(self.trials, key=lambda one: one.loss):
-            cells = (
-                str(trial.number + 1),
-                *(f"{trial.values[name]:.3g}" for name in self.best),
-                f"{trial.loss:.4f}",
-            )
-            table.add_row(*cells, style="bold" if trial.values == self.best else "")
-        return table
 
 
 class RollbackResult(FlowResult):

@@ -17,13 +17,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
 from mlflow import MlflowClient
 from mlflow.data.delta_dataset_source import DeltaDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
 from prefect.runtime import flow_run
@@ -31,8 +32,11 @@ from prefect.runtime import flow_run
 from llmops.data import DatasetVersion
 from llmops.settings import settings
 from tasks.crash_recovery import ProcessIdentity, mlflow_run_tag, note_flow_run
+from tasks.progress import EndedEarly
 
 _enclosing_run: ContextVar[str | None] = ContextVar("enclosing_mlflow_run", default=None)
+_tags_inside: ContextVar[Mapping[str, str]] = ContextVar("tags_of_mlflow_runs", default=MappingProxyType({}))
+_opened_inside: ContextVar[list[str] | None] = ContextVar("opened_mlflow_runs", default=None)
 
 # The tracking store refuses longer values.
 LONGEST_PARAM = 6000
@@ -49,7 +53,12 @@ class TrackedRun:
 
 @contextmanager
 def tracked_run(
-    name: str, *, experiment: str, resume_key: str | None = None, tags: Mapping[str, str] | None = None
+    name: str,
+    *,
+    experiment: str,
+    resume_key: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    run_id: str | None = None,
 ) -> Iterator[TrackedRun]:
     """Open an MLflow run below the enclosing one and end it with the status that the block ended with.
 
@@ -58,19 +67,25 @@ def tracked_run(
         experiment: MLflow experiment, created when missing.
         resume_key: digest of what the run does; a run that a dead process left unfinished under it goes on.
         tags: further tags.
+        run_id: an earlier run that goes on, whoever began it.
     """
     client = MlflowClient()
     note = _unfinished_note(resume_key) if resume_key else None
-    run = _reopen(client, note) if note else None
+    run = _take_up(client, client.get_run(run_id)) if run_id else _reopen(client, note) if note else None
     if run is None:
         run = _create(client, name, experiment, tags or {})
     if note:
         _write_note(note, run)
+    if (opened := _opened_inside.get()) is not None:
+        opened.append(run.run_id)
     token = _enclosing_run.set(run.run_id)
     status = "FAILED"
     try:
         yield run
         status = "FINISHED"
+    except EndedEarly:
+        status = "FINISHED"
+        raise
     except Exception:
         raise
     except BaseException as error:  # Ctrl-C, and what a termination signal raises
@@ -86,10 +101,28 @@ def tracked_run(
             note.unlink(missing_ok=True)
 
 
+@contextmanager
+def inside_run(run_id: str, tags: Mapping[str, str] | None = None) -> Iterator[list[str]]:
+    """Runs opened in the block are children of a run that another process may have opened, and carry these tags.
+
+    Yields:
+        The ids of the runs opened so far, in order.
+    """
+    opened: list[str] = []
+    run_token, tags_token = _enclosing_run.set(run_id), _tags_inside.set(tags or {})
+    opened_token = _opened_inside.set(opened)
+    try:
+        yield opened
+    finally:
+        _enclosing_run.reset(run_token)
+        _tags_inside.reset(tags_token)
+        _opened_inside.reset(opened_token)
+
+
 def _create(client: MlflowClient, name: str, experiment: str, tags: Mapping[str, str]) -> TrackedRun:
     experiment_id = _experiment_id(client, experiment)
     parent = _enclosing_run.get()
-    all_tags = {**tags, **mlflow_run_tag()}
+    all_tags = {**_tags_inside.get(), **tags, **mlflow_run_tag()}
     if parent:
         all_tags[MLFLOW_PARENT_RUN_ID] = parent
     if commit := code_commit():
@@ -137,6 +170,10 @@ def _reopen(client: MlflowClient, note: Path) -> TrackedRun | None:
     owner = ProcessIdentity(pid=left["pid"], create_time=left["create_time"])
     if owner.alive() or run.info.lifecycle_stage != "active":
         return None
+    return _take_up(client, run)
+
+
+def _take_up(client: MlflowClient, run: Run) -> TrackedRun:
     # Before it runs again: whoever cleans up after its first owner must not close it under us.
     set_tags(run.info.run_id, mlflow_run_tag())
     client.update_run(run.info.run_id, status="RUNNING")

@@ -1,8 +1,7 @@
 """Training as a task: followed in terminal, Prefect and MLflow, kept by its content, resumed after a crash."""
 
-import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,19 +13,17 @@ from prefect.cache_policies import NO_CACHE
 
 from llmops.data import DatasetVersion
 from llmops.digests import code_digest, content_digest
-from llmops.errors import InputError
 from llmops.finetuning import (
     ResolvedBase,
     TrainingConfig,
     TrainingDivergedError,
     TrainingEvent,
     TrainingResult,
-    merge_adapter,
     train,
 )
 from llmops.settings import settings
 from tasks.datasets import TrainingPairs
-from tasks.progress import stage
+from tasks.progress import EndedEarly, stage
 from tasks.tracking import log_dataset, log_params, tracked_run
 
 WRITE_EVERY_SECONDS = 1.0
@@ -42,11 +39,6 @@ class Job:
 
     digest: str
     folder: Path
-
-    @property
-    def weights(self) -> Path:
-        """Full weights with tokenizer: what is evaluated, registered and served."""
-        return self.folder / f"fine-tuned-{self.digest[:16]}"
 
     @property
     def run_note(self) -> Path:
@@ -78,10 +70,15 @@ def train_model(
     pairs: TrainingPairs,
     config: TrainingConfig,
     version: DatasetVersion,
+    on_event: Callable[[TrainingEvent], None] | None = None,
 ) -> Trained:
-    """Train on pairs of a version, or go on from the newest checkpoint, or take the finished model of before."""
+    """Train on pairs of a version, or go on from the newest checkpoint, or take the finished model of before.
+
+    Args:
+        on_event: told each step that has figures; an exception out of it ends the training.
+    """
     with stage(title) as line:
-        kept = _kept(job)
+        kept = kept_training(job)
         if kept is not None:
             line.finish(f"kept from before · {_summary(kept.result)}")
             return kept
@@ -93,8 +90,14 @@ def train_model(
             def follow(event: TrainingEvent) -> None:
                 curves.add(event.step, event.metrics)
                 line.update(event.step, event.total_steps, _says(event))
+                if on_event is not None:
+                    on_event(event)
 
-            result = train(base.path, pairs.train, pairs.validation, config, job.folder, follow)
+            try:
+                result = train(base.path, pairs.train, pairs.validation, config, job.folder, follow)
+            except (EndedEarly, TrainingDivergedError):
+                curves.write()  # what waits to be written shows why
+                raise
             # What a crash kept from being written is in the log that travels with the checkpoints.
             for entry in result.log:
                 curves.add(int(entry["step"]), {name: value for name, value in entry.items() if name != "step"})
@@ -104,31 +107,7 @@ def train_model(
     return Trained(job, result, run.run_id, reused=False)
 
 
-def try_settings(
-    title: str, job: Job, base: ResolvedBase, pairs: TrainingPairs, config: TrainingConfig, version: DatasetVersion
-) -> float:
-    """Validation loss of a training with these settings; infinite where it diverged."""
-    try:
-        trained = train_model(title, job, base, pairs, config, version)
-    except TrainingDivergedError:
-        return math.inf
-    if trained.result.validation_loss is None:
-        raise InputError("a search needs validation examples, and the validation split is empty")
-    return trained.result.validation_loss
-
-
-@task(name="merge the adapter", cache_policy=NO_CACHE)
-def merged_weights(trained: Trained, base: ResolvedBase, config: TrainingConfig) -> Path:
-    """Full weights of a finished training: what is evaluated is what is registered."""
-    if config.method == "full":
-        if not trained.job.weights.exists():
-            trained.job.weights.symlink_to(trained.result.model_path.name, target_is_directory=True)
-    elif not trained.job.weights.exists():
-        merge_adapter(base.path, trained.result.model_path, trained.job.weights)
-    return trained.job.weights
-
-
-def _kept(job: Job) -> Trained | None:
+def kept_training(job: Job) -> Trained | None:
     """The finished training of this job, if both its model and its MLflow run are still there."""
     try:
         run_id = job.run_note.read_text()

@@ -13,6 +13,7 @@ from flows.catalogue import find_flows
 from flows.lifecycle import lifecycle
 from llmops.data.exports.provider_limits import LIMITS, FormatLimits
 from llmops.evaluation.suites import read_suites
+from llmops.finetuning.jobs.prices import load_prices
 from llmops.llm.catalogue import load_catalogue
 from tasks.notifications import read_channels
 
@@ -37,6 +38,9 @@ def test_every_value_is_taken(file: str) -> None:
             continue
         if file == "models.yaml":
             assert load_catalogue(CONFIGS / file)
+            continue
+        if file == "fine_tuning.yaml":
+            assert load_prices(CONFIGS / file)
             continue
         if name == "channels":
             assert list(read_channels(CONFIGS / file)) == list(values)

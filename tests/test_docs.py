@@ -20,9 +20,11 @@ PAGES = (
     "README.md",
     "docs/datasets.md",
     "docs/fine-tuning.md",
+    "docs/tuning.md",
     "docs/evaluation.md",
     "docs/continuous-evaluation.md",
     "docs/operations.md",
+    "docs/serving.md",
 )
 
 # Commands that run elsewhere: the servers in a test of their own, the two of the Makefile by whoever runs this.
@@ -33,6 +35,10 @@ ELSEWHERE = {
     "export PREFECT_API_URL=http://127.0.0.1:4200/api": "tests/flows/test_up.py",  # there with its own port
     "prefect deployment run lifecycle/local": "tests/flows/test_up.py",
     "prefect deploy --all": "tests/flows/test_up.py",
+    "llmops serve-model support --port 8000": "tests/flows/test_serve_model.py",  # there with its own port
+    "OPENAI_BASE_URL=http://127.0.0.1:8000/v1 llmops run evaluate --dataset support --model openai/support": (
+        "tests/flows/test_serve_model.py"
+    ),
 }
 
 

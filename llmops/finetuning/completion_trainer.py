@@ -19,6 +19,7 @@ from llmops.finetuning import checkpoints
 from llmops.finetuning.batches import Example, LengthGroupedBatches, collate
 from llmops.finetuning.config import TrainingConfig
 from llmops.finetuning.trainable_model import trains_in_bfloat16
+from llmops.llm.adapter_base import note_base_quantization
 
 KEPT_CHECKPOINTS = 2
 TIMES_MEASURED = 10  # checkpoints and validation losses in a run, unless the configuration says otherwise
@@ -106,9 +107,11 @@ class CompletionTrainer(Trainer):  # type: ignore[misc]
 class _CompleteCheckpoints(TrainerCallback):  # type: ignore[misc]
     """Marks each checkpoint when all its files are there, and removes the ones that are no longer needed."""
 
-    def on_save(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: Any, control: Any, model: Any, **_: Any) -> None:
         folder = Path(args.output_dir)
-        checkpoints.mark_complete(folder / f"{checkpoints.PREFIX}{state.global_step}")
+        checkpoint = folder / f"{checkpoints.PREFIX}{state.global_step}"
+        note_base_quantization(model, checkpoint)
+        checkpoints.mark_complete(checkpoint)
         checkpoints.keep_newest(folder, KEPT_CHECKPOINTS, state.best_global_step)
 
 

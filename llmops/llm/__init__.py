@@ -11,6 +11,7 @@
 ``retries``               how long a failed request waits before it is sent again
 ``catalogue``             what models can do and what they charge (configs/models.yaml)
 ``local_model``           generate answers and score given ones with a transformers or PEFT folder
+``adapter_base``          the base that an adapter belongs on: quantised, where it was trained so
 ``chat_format``           prompts and completions as token ids, in the format of the tokenizer's chat template
 ``text_generator``        what a step needs of anything that writes
 ``quiet``                 keep transformers' warnings and progress bars off the terminal

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llmops.errors import InputError
+from llmops.llm.adapter_base import load_base_of
 from llmops.llm.chat_format import encode_completions, encode_prompts, ensure_chat_template
 from llmops.llm.completions import Prompt
 from llmops.llm.quiet import silence_transformers
@@ -77,11 +78,13 @@ class LocalModel:
         elif not (path / "config.json").is_file():
             raise InputError(f"{path} holds no model: neither config.json nor adapter_config.json is there")
         on_gpu = torch.cuda.is_available()
-        model = AutoModelForCausalLM.from_pretrained(weights, dtype="auto" if on_gpu else torch.float32)
+        dtype = "auto" if on_gpu else torch.float32
         if adapter.is_file():
             from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, path).merge_and_unload()
+            model = PeftModel.from_pretrained(load_base_of(path, weights, dtype), path).merge_and_unload()
+        else:
+            model = AutoModelForCausalLM.from_pretrained(weights, dtype=dtype)
         tokenizer_folder = path if (path / "tokenizer_config.json").is_file() else weights
         tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
         return cls(model.to("cuda" if on_gpu else "cpu"), tokenizer)

@@ -1,57 +1,221 @@
-"""What a search may vary."""
+"""What a search may vary: dimensions for fields of the training settings, and where each of them counts."""
 
-from typing import Annotated, Any
+import itertools
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, RootModel, field_validator, model_validator
 
+from llmops.errors import InputError
 from llmops.finetuning.config import TrainingConfig
+from llmops.tuning.dimensions import (
+    Choices,
+    Conditions,
+    Dimension,
+    Range,
+    Value,
+    as_setting,
+    distribution,
+    is_whole,
+    numeric,
+    values_of,
+    whole_numbers,
+)
 
-LearningRate = Annotated[float, Field(gt=0)]
-PositiveInt = Annotated[int, Field(ge=1)]
+ADAPTERS: Conditions = {"method": ("lora", "qlora")}
+
+# Where a field has an effect at all; elsewhere it is left out, so that no two points mean the same training.
+EFFECTIVE: Mapping[str, Conditions] = {
+    "rank": ADAPTERS,
+    "alpha": ADAPTERS,
+    "dropout": ADAPTERS,
+    "epochs": {"max_steps": (None,)},
+}
+LARGEST_GRID = 10_000
 
 
-class SearchSpace(BaseModel):
-    """Ranges and choices for the fields of a :class:`TrainingConfig` that matter most.
+@dataclass(frozen=True)
+class ActiveDimension:
+    """A dimension that counts with the training settings of a search.
 
-    An empty list leaves a field as the training configuration has it.
+    Attributes:
+        field: of the training settings.
+        dimension: its choices or its range.
+        when: fields varied before it, and the values that they must have for it to count.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    field: str
+    dimension: Choices | Range
+    when: Conditions
 
-    learning_rate: list[LearningRate] = Field(
-        default=[4e-3, 1e-2], description="Lowest and highest learning rate, searched on a log scale."
-    )
-    batch_size: list[PositiveInt] = Field(default=[16, 32], description="Batch sizes to choose from.")
-    epochs: list[Annotated[float, Field(gt=0)]] = Field(
-        default=[5, 7],
-        description="Passes over the training split to choose from; left out where max_steps sets the length.",
-    )
-    rank: list[PositiveInt] = Field(
-        default=[16, 32], description="LoRA ranks to choose from; left out for full fine-tuning."
-    )
+    def counts(self, chosen: Mapping[str, Value]) -> bool:
+        """Whether it counts where these values are chosen; a field that is not among them does not count itself."""
+        return all(field in chosen and chosen[field] in allowed for field, allowed in self.when.items())
 
-    @field_validator("learning_rate")
+    @property
+    def distribution(self) -> Any:
+        """The dimension as Optuna knows it."""
+        return distribution(self.field, self.dimension)
+
+
+class SearchSpace(RootModel[dict[str, Dimension]]):
+    """Choices and ranges for fields of a :class:`~llmops.finetuning.config.TrainingConfig`.
+
+    A list is choices, ``{low, high, log, step}`` a range (whole numbers where the field takes whole numbers), and
+    ``{choices: […], when: {method: [lora]}}`` counts only where another field has one of these values. A space
+    that somebody gives replaces the default one whole.
+
+    >>> space = SearchSpace({"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "batch_size": [8, 16]})
+    >>> [one.field for one in space.active(TrainingConfig())]
+    ['learning_rate', 'batch_size']
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    root: dict[str, Dimension] = {
+        "learning_rate": Range(low=4e-3, high=1e-2, log=True),
+        "batch_size": Choices(choices=[16, 32]),
+        "epochs": Choices(choices=[5, 7]),
+        "rank": Choices(choices=[16, 32]),
+    }
+
+    @field_validator("root")
     @classmethod
-    def _low_then_high(cls, bounds: list[float]) -> list[float]:
-        if bounds and (len(bounds) != 2 or bounds[0] > bounds[1]):
-            raise ValueError("give the lowest and the highest learning rate, in this order")
-        return bounds
+    def _as_the_training_settings_take_it(cls, root: dict[str, Choices | Range]) -> dict[str, Choices | Range]:
+        return {field: _checked(field, dimension) for field, dimension in root.items()}
 
-    def distributions(self, training: TrainingConfig) -> dict[str, Any]:
-        """The space as Optuna distributions, without what the training settings leave no effect.
+    @model_validator(mode="after")
+    def _conditions_that_can_hold(self) -> "SearchSpace":
+        for field, dimension in self.root.items():
+            for other, allowed in dimension.when.items():
+                parent = self.root.get(other)
+                if isinstance(parent, Range):
+                    raise ValueError(
+                        f"{field}: when.{other} needs {other} to have choices in the space, and it has a range"
+                    )
+                if isinstance(parent, Choices) and not any(value in allowed for value in parent.choices):
+                    raise ValueError(f"{field}: when.{other} {allowed} is among no choices of {other} {parent.choices}")
+        list(self._ordered(self.root))
+        return self
 
-        That is the rank where there is no adapter to have one, and the epochs where ``max_steps`` sets the length.
+    def __contains__(self, field: str) -> bool:
+        return field in self.root
+
+    def active(self, training: TrainingConfig) -> tuple[ActiveDimension, ...]:
+        """The dimensions that count with these training settings, each after those that it depends on.
+
+        Left out is what has no effect: rank, alpha and dropout where there is no adapter, epochs where
+        ``max_steps`` sets the length.
+
+        Raises:
+            InputError: a condition on a field that is not in the space and that the settings do not fulfil.
         """
-        from optuna.distributions import CategoricalDistribution, FloatDistribution
+        kept = {field: one for field, one in self.root.items() if self._effective(field, training)}
+        found = []
+        for field in self._ordered(kept):
+            for other, allowed in kept[field].when.items():
+                if other not in kept and getattr(training, other) not in allowed:
+                    raise InputError(
+                        f"search.space.{field}: when.{other} {_listed(allowed)} never holds: {other} is not in the "
+                        f"space and {getattr(training, other)} in the training settings"
+                    )
+            conditions = {**EFFECTIVE.get(field, {}), **kept[field].when}
+            when = {other: tuple(conditions[other]) for other in conditions if other in kept}
+            found.append(ActiveDimension(field, kept[field], when))
+        return tuple(found)
 
-        space: dict[str, Any] = {}
-        if self.learning_rate:
-            low, high = self.learning_rate
-            space["learning_rate"] = FloatDistribution(low, high, log=True)
-        if self.batch_size:
-            space["batch_size"] = CategoricalDistribution(self.batch_size)
-        if self.epochs and training.max_steps is None:
-            space["epochs"] = CategoricalDistribution(self.epochs)
-        if self.rank and training.method != "full":
-            space["rank"] = CategoricalDistribution(self.rank)
-        return space
+    def _effective(self, field: str, training: TrainingConfig) -> bool:
+        for other, allowed in EFFECTIVE.get(field, {}).items():
+            parent = self.root.get(other)
+            possible = parent.choices if isinstance(parent, Choices) else [getattr(training, other)]
+            if isinstance(parent, Range) or not any(value in allowed for value in possible):
+                return False
+        return True
+
+    def _ordered(self, dimensions: Mapping[str, Choices | Range]) -> Iterator[str]:
+        """The fields, each after those in its conditions."""
+        left = dict(dimensions)
+        while left:
+            ready = [one for one in left if not any(o in left for o in (*left[one].when, *EFFECTIVE.get(one, {})))]
+            if not ready:
+                raise ValueError(f"the conditions of {' and '.join(left)} wait for each other")
+            for field in ready:
+                yield field
+                del left[field]
+
+
+def grid_points(dimensions: tuple[ActiveDimension, ...]) -> list[dict[str, Value]]:
+    """Every distinct point of a grid; a dimension is left out of a point where its condition does not hold.
+
+    Raises:
+        InputError: a range without a step, or a grid too large to be meant.
+    """
+    points: list[dict[str, Value]] = [{}]
+    for one in dimensions:
+        values = values_of(one.field, one.dimension)
+        if values is None:
+            raise InputError(
+                f"search.space.{one.field}: a grid needs a step or a list of choices, and this range has neither"
+            )
+        if len(points) * len(values) > LARGEST_GRID:
+            raise InputError(f"the grid has more than {LARGEST_GRID} points; use larger steps or sampler tpe")
+        points = list(
+            itertools.chain.from_iterable(
+                [{**point, one.field: value} for value in values] if one.counts(point) else [point] for point in points
+            )
+        )
+    return points
+
+
+def shuffled_grid(dimensions: tuple[ActiveDimension, ...], seed: int) -> list[dict[str, Value]]:
+    """The points of a grid in a random order that depends on the seed alone, so that a part of it covers the space.
+
+    Raises:
+        InputError: see :func:`grid_points`.
+    """
+    points = grid_points(dimensions)
+    random.Random(seed).shuffle(points)
+    return points
+
+
+def _check_field(field: str, where: str = "") -> None:
+    if field not in TrainingConfig.model_fields:
+        raise ValueError(f"{where}{field} is no field of the training settings")
+    if field == "seed":
+        raise ValueError(f"{where}seed is no hyperparameter; `finalists` trains the best again with new seeds")
+
+
+def _checked(field: str, dimension: Choices | Range) -> Choices | Range:
+    """A dimension with its values as the training settings keep them."""
+    _check_field(field)
+    when: dict[str, list[Value]] = {}
+    for other, allowed in dimension.when.items():
+        _check_field(other, f"{field}: when.")
+        try:
+            when[other] = [as_setting(other, value) for value in allowed]
+        except ValueError as error:
+            raise ValueError(f"{field}: when.{error}") from None
+    if isinstance(dimension, Range):
+        _check_range(field, dimension)
+        return dimension.model_copy(update={"when": when})
+    choices = [as_setting(field, value) for value in dimension.choices]
+    if len(set(choices)) < len(choices):
+        raise ValueError(f"{field}: the same choice stands there twice")
+    return Choices(choices=choices, when=when)
+
+
+def _check_range(field: str, dimension: Range) -> None:
+    if not numeric(field):
+        raise ValueError(f"{field} takes names, not a range; list its choices")
+    bounds = {"low": dimension.low, "high": dimension.high, "step": dimension.step}
+    fraction = next((f"{name} {value}" for name, value in bounds.items() if value and not is_whole(value)), None)
+    if whole_numbers(field) and fraction:
+        raise ValueError(f"{field} takes whole numbers, and {fraction} is none")
+    as_setting(field, dimension.low)
+    as_setting(field, dimension.high)
+
+
+def _listed(values: list[Value]) -> str:
+    return "[" + ", ".join(map(str, values)) + "]"

@@ -1,13 +1,17 @@
 """Small flows in a package of their own, and the command line run on them as a person would."""
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from tests.emulators.openai_fine_tuning_server import serving
+from tests.emulators.tuning_provider import TuningProvider
 
 PROJECT = Path(__file__).parents[2]
 
@@ -176,3 +180,42 @@ def import_greet(small_flows: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
         return importlib.import_module("small_flows.greet").greet
 
     return load
+
+
+@pytest.fixture(scope="session")
+def datasets(
+    tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path, pairs_file: Path, prefect_server: str
+) -> Path:
+    """The datasets of a home in which the small task is published as `toy`."""
+    folder = tmp_path_factory.mktemp("published")
+    shutil.copy(mlflow_database, folder / "mlflow.db")
+    import mlflow
+
+    from flows.prepare_dataset import prepare_dataset
+    from llmops.settings import settings
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLMOPS_HOME", str(folder))
+        settings.cache_clear()
+        mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+        prepare_dataset(str(pairs_file), "toy")
+    settings.cache_clear()
+    return folder / "datasets"
+
+
+@pytest.fixture
+def toy(datasets: Path, home: Path) -> Path:
+    """A home with the dataset `toy`."""
+    shutil.copytree(datasets, home / "datasets")
+    return home
+
+
+@pytest.fixture
+def provider(pairs: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> Iterator[TuningProvider]:
+    """OpenAI, as its SDK finds it."""
+    with serving(TuningProvider(knows=dict(pairs))) as running:
+        assert isinstance(running, TuningProvider)
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{running.url}/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", "a-key")
+        yield running
+        running.go_on.set()

@@ -22,8 +22,8 @@ from tasks.evaluation_result import EvaluationResult
 pytestmark = pytest.mark.service
 
 SCRATCH = ScratchRecipe(vocabulary=300, hidden=64, intermediate=128, layers=2, heads=2, positions=64)
-TRAINING = TrainingConfig(method="full", epochs=20, batch_size=16, max_length=64, learning_rate=5e-3)
-SEARCH = SearchConfig(trials=2, space=SearchSpace(learning_rate=[4e-3, 8e-3], batch_size=[16], epochs=[20], rank=[]))
+TRAINING = TrainingConfig(method="full", epochs=32, batch_size=16, max_length=64, learning_rate=5e-3)
+SEARCH = SearchConfig(trials=2, space=SearchSpace.model_validate({"learning_rate": {"low": 4e-3, "high": 8e-3}}))
 ASKED = EvaluationConfig(max_new_tokens=16)
 GATE = GateConfig(margins={"exact_match": 0.05, "chrf": 2.0})
 # Twenty-odd inputs cannot tell a few points apart; with these margins a model that answers as well passes.
@@ -41,6 +41,13 @@ def run_lifecycle(pairs_file: Path) -> EvaluationResult:
         evaluation=ASKED,
         gate=GATE,
     )
+
+
+def tuned(
+    training: TrainingConfig, scratch: ScratchRecipe, evaluation: EvaluationConfig, gate: GateConfig
+) -> EvaluationResult:
+    settings = {"training": training, "scratch": scratch, "evaluation": evaluation, "gate": gate}
+    return fine_tune("toy", "toy", "scratch", **settings)  # type: ignore[arg-type]
 
 
 def runs(status: str | None = None) -> list[str]:
@@ -100,7 +107,7 @@ def again_is_already_champion(pairs_file: Path, first: EvaluationResult) -> None
 
 def one_step_is_not_promoted() -> None:
     one_step = TRAINING.model_copy(update={"max_steps": 1})
-    result = fine_tune("toy", "toy", "scratch", one_step, SCRATCH, ASKED, GATE)
+    result = tuned(one_step, SCRATCH, ASKED, GATE)
     assert result.promotion is not None
     assert (result.promotion.status, result.exit_status) == ("not promoted", 1)
     assert len(result.comparisons) == 2  # its base, and the champion
@@ -109,8 +116,8 @@ def one_step_is_not_promoted() -> None:
 
 def a_second_champion_can_be_rolled_back() -> None:
     # Another training that is as good: its own seed, a margin that a few answers do not exceed.
-    other = TRAINING.model_copy(update={"seed": 1, "epochs": 24})
-    result = fine_tune("toy", "toy", "scratch", other, SCRATCH, ASKED, WIDE)
+    other = TRAINING.model_copy(update={"seed": 1, "epochs": 36})
+    result = tuned(other, SCRATCH, ASKED, WIDE)
     assert result.promotion is not None
     assert result.promotion.status == "promoted"
     assert (alias("champion"), alias("previous")) == (result.promotion.version, "1")
@@ -122,7 +129,7 @@ def test_evaluate_takes_a_registered_model_and_several_baselines(
     home: Path, prefect_server: None, pairs_file: Path
 ) -> None:
     prepare_dataset(str(pairs_file), "toy")
-    trained = fine_tune("toy", "toy", "scratch", TRAINING, SCRATCH, ASKED, GATE)
+    trained = tuned(TRAINING, SCRATCH, ASKED, GATE)
     result = evaluate("toy@1", "models:/toy/1", baseline=["models:/toy/1"], evaluation=ASKED, gate=WIDE)
     assert result.metrics == trained.metrics
     assert result.verdict == "not worse"
@@ -135,7 +142,7 @@ def answers_too_long_for_a_model_are_refused_before_anything_runs() -> None:
     before = runs()
     longer = SCRATCH.model_copy(update={"positions": 128})
     with pytest.raises(InputError, match="64 positions of model models:/toy@champion"):
-        fine_tune("toy", "toy", "scratch", TRAINING, longer, EvaluationConfig(max_new_tokens=100), GATE)
+        tuned(TRAINING, longer, EvaluationConfig(max_new_tokens=100), GATE)
     with pytest.raises(InputError, match="64 positions of model models:/toy/1"):
         evaluate("toy@1", "models:/toy/1", evaluation=EvaluationConfig(max_new_tokens=64))
     assert runs() == before

@@ -96,6 +96,22 @@ def claude_record(row: Row) -> Record:
     return {"messages": messages}
 
 
+def converse_record(row: Row) -> Record:
+    """Bedrock's Nova and newer Llamas: ``{"schemaVersion": …, "system": [{"text": …}], "messages": […]}``.
+
+    A message is ``{"role": "user", "content": [{"text": …}]}``; user and assistant speak in turn.
+
+    https://docs.aws.amazon.com/nova/latest/userguide/fine-tune-prepare-data-understanding.html
+    https://docs.aws.amazon.com/bedrock/latest/userguide/preparing-text-data.html
+    """
+    claude = claude_record(row)
+    record: Record = {"schemaVersion": "bedrock-conversation-2024"}
+    if "system" in claude:
+        record["system"] = [{"text": claude["system"]}]
+    said = [{"role": turn["role"], "content": [{"text": turn["content"]}]} for turn in claude["messages"]]
+    return {**record, "messages": said}
+
+
 def sharegpt_record(row: Row) -> Record:
     """ShareGPT: ``{"conversations": [{"from": "human", "value": …}, {"from": "gpt", "value": …, "weight": 0}]}``.
 
@@ -125,6 +141,7 @@ PROVIDER_RECORDS: dict[str, Callable[[Row], Record]] = {
     "vertex": contents_record,
     "bedrock": completion_record,
     "bedrock-claude": claude_record,
+    "bedrock-conversation": converse_record,
     "sharegpt": sharegpt_record,
     "alpaca": alpaca_record,
 }

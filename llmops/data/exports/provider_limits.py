@@ -37,6 +37,7 @@ class FormatLimits(BaseModel):
         too_long: what happens to a sample with more: the file is refused, or the sample is cut or left out.
         maximum_characters: of a sample.
         maximum_tools: that a sample offers.
+        reserved: words that no text of a sample may have in it.
         source: where the provider says so.
     """
 
@@ -50,6 +51,7 @@ class FormatLimits(BaseModel):
     too_long: Literal["refused", "cut", "left out"] = "refused"
     maximum_characters: int | None = None
     maximum_tools: int | None = None
+    reserved: tuple[str, ...] = ()
     source: str = ""
 
 
@@ -101,6 +103,17 @@ LIMITS: dict[str, FormatLimits] = {
         maximum_tokens=32_000,
         source="https://docs.aws.amazon.com/bedrock/latest/userguide/model-customization-prepare.html",
     ),
+    # Amazon Nova Micro, Lite and Pro, as AWS's own check of a file has it:
+    # https://github.com/aws-samples/amazon-bedrock-samples, nova_ft_dataset_validator.py. No page says how many tokens.
+    "bedrock-conversation": FormatLimits(
+        minimum_count=8,
+        maximum_count=20_000,
+        reserved=(
+            *("System:", "SYSTEM:", "User:", "USER:", "Bot:", "BOT:", "Assistant:", "ASSISTANT:", "Thought:"),
+            *("[EOS]", "<image>", "<video>"),
+        ),
+        source="https://docs.aws.amazon.com/nova/latest/userguide/fine-tune-prepare-data-understanding.html",
+    ),
 }
 """By format; a format without an entry is for no provider and has no limits."""
 
@@ -138,6 +151,7 @@ def check_format(
         rows += len(batch)
         _check_empty(batch, noted)
         _check_conversations(batch, format, limits, noted)
+        _check_reserved(batch, limits, noted)
         _check_length(batch, limits, tokenizer, noted)
     _check_count(rows, limits, split, noted)
     return noted.findings()
@@ -204,6 +218,13 @@ def _check_conversations(batch: pa.RecordBatch, format: str, limits: FormatLimit
         if limits.maximum_tools is not None and tools > limits.maximum_tools:
             message = f"it offers {tools} tools and {limits.maximum_tools} are allowed; leave some out"
             noted.add("too-many-tools", message, row["id"])
+
+
+def _check_reserved(batch: pa.RecordBatch, limits: FormatLimits, noted: _Noted) -> None:
+    texts = sample_texts(batch).combine_chunks()
+    for word in limits.reserved:
+        for sample in _ids(batch, pc.match_substring(texts, word)):
+            noted.add("reserved-word", f"it holds {word!r}, which the provider keeps for itself; write another", sample)
 
 
 def _check_length(batch: pa.RecordBatch, limits: FormatLimits, tokenizer: str | None, noted: _Noted) -> None:

@@ -1,4 +1,4 @@
-"""Conversations as other tools write them, as OpenAI's messages: Claude, Vertex AI, ShareGPT and TRL."""
+"""Conversations as other tools write them, as OpenAI's messages: Claude, Nova, Vertex AI, ShareGPT and TRL."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -31,7 +31,7 @@ class ChatFormat(NamedTuple):
 
 
 def from_chat(row: Mapping[str, Any]) -> tuple[list[Any], Any]:
-    """Messages and tools of a row in OpenAI's form, or Claude's with its `system` beside `messages`."""
+    """Messages and tools of a row in OpenAI's form, or Claude's and Nova's with their `system` beside `messages`."""
     conversation = parse_conversation(row["messages"])
     tools = _openai_tools(row.get("tools")) or conversation.get("tools")
     return [*_system(row.get("system")), *conversation["messages"]], tools
@@ -94,7 +94,7 @@ TRL = ChatFormat("prompt", ("completion", "tools"), from_prompt_and_completion)
 """Told by its values: as text the two columns are no conversation."""
 
 CHAT_FORMATS = (
-    ChatFormat("messages", ("tools", "system"), from_chat),
+    ChatFormat("messages", ("tools", "system", "schemaVersion"), from_chat),
     ChatFormat("contents", ("tools", "systemInstruction", "system_instruction"), from_vertex),
     ChatFormat("conversations", ("tools", "system"), from_sharegpt),
 )

@@ -7,7 +7,7 @@ id (of our own), input, expected, …                a dataset written by `llmop
 input | prompt | question | instruction            the input; a prompt may have its context at its head
 expected | completion | answer | output            what is expected
 instruction, input and output                      Alpaca: the input is "instruction", a blank line, "input"
-messages (and tools, system)                       OpenAI, Azure, Claude on Bedrock
+messages (and tools, system, schemaVersion)        OpenAI, Azure, Claude and Nova on Bedrock
 contents (and systemInstruction, tools)            Vertex AI
 conversations (and system, tools)                  ShareGPT
 prompt and completion, lists of messages           TRL

@@ -111,7 +111,7 @@ class JobEvent(BaseModel):
 class MetricPoint(BaseModel):
     """Figures of one step: ``loss``, ``validation_loss``, ``token_accuracy``, ``validation_token_accuracy``."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     step: int
     metrics: dict[str, float]
@@ -120,7 +120,7 @@ class MetricPoint(BaseModel):
 class JobCheckpoint(BaseModel):
     """A model that a job has saved on its way."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     step: int
     model: str

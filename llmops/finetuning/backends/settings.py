@@ -32,6 +32,9 @@ class BedrockSettings(BaseModel):
     role_arn: str | None = Field(default=None, description="Role that Bedrock takes on to read and write there.")
     serving: Literal["on-demand", "provisioned"] = Field(default="on-demand", description="How a custom model answers.")
     model_units: int = Field(default=1, ge=1, description="Provisioned throughput, where that serves it.")
+    hyperparameters: dict[str, float] = Field(
+        default={}, description="By the model family's own names, e.g. learningRateWarmupSteps, earlyStoppingThreshold."
+    )
 
 
 class VertexSettings(BaseModel):

@@ -42,15 +42,16 @@ MOST_IN_FLIGHT = 512
 
 
 class BedrockModel:
-    """A model, inference profile or prompt router behind Converse."""
+    """A model, inference profile, prompt router, or ARN of what serves a custom model, behind Converse."""
 
     def __init__(self, model: str) -> None:
         import boto3
 
+        # What an ARN names answers in its own region, whatever the environment says.
+        region = model.split(":")[3] if model.startswith("arn:") and model.count(":") >= 5 else None
         # boto3 itself reads only AWS_DEFAULT_REGION, unlike AWS's other SDKs.
-        self._session = boto3.session.Session(
-            region_name=boto3.session.Session().region_name or os.getenv("AWS_REGION")
-        )
+        region = region or boto3.session.Session().region_name or os.getenv("AWS_REGION")
+        self._session = boto3.session.Session(region_name=region)
         self._clients: dict[float, Any] = {}
         self._threads = ThreadPoolExecutor(MOST_IN_FLIGHT, thread_name_prefix="bedrock")
         self._model = model

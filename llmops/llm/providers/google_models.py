@@ -188,8 +188,9 @@ def connect_gemini(model: str) -> GoogleModel:
 def connect_vertex(model: str) -> GoogleModel:
     """A model of Vertex AI: ``GOOGLE_CLOUD_PROJECT``, ``GOOGLE_CLOUD_LOCATION``, ``GOOGLE_VERTEX_BASE_URL``.
 
-    Google's default credentials are used (``GOOGLE_APPLICATION_CREDENTIALS``, or ``gcloud auth application-default
-    login``), or ``GOOGLE_API_KEY`` where no project is named.
+    A tuned model is the resource name of its endpoint, ``projects/…/locations/…/endpoints/…``. Google's default
+    credentials are used (``GOOGLE_APPLICATION_CREDENTIALS``, or ``gcloud auth application-default login``), or
+    ``GOOGLE_API_KEY`` where no project is named.
 
     Raises:
         InputError: no project, or no credentials.
@@ -202,6 +203,9 @@ def _connect(provider: str, model: str, vertexai: bool, needs: str) -> GoogleMod
     from google.genai import Client, types
 
     project, location = os.environ.get("GOOGLE_CLOUD_PROJECT"), os.environ.get("GOOGLE_CLOUD_LOCATION")
+    if vertexai and (resource := re.match(r"projects/([^/]+)/locations/([^/]+)/", model)):
+        # The endpoint of a tuned model answers where it is, whatever the environment says.
+        project, location = resource.groups()
     # With no attempts said, the SDK sends a request again when its connection fails.
     options = types.HttpOptions(retry_options=types.HttpRetryOptions(attempts=1))
     try:

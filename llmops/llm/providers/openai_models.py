@@ -155,25 +155,43 @@ def connect_openai(model: str) -> OpenAIModel:
     )
 
 
+AZURE_UNDATED = ("v1", "preview", "latest")
+"""Values of ``OPENAI_API_VERSION`` that mean Azure's newer API instead of a dated one."""
+
+
 def connect_azure(deployment: str) -> OpenAIModel:
     """A deployment of Azure OpenAI: ``AZURE_OPENAI_ENDPOINT``, ``AZURE_OPENAI_API_KEY``, ``OPENAI_API_VERSION``.
+
+    The version is a date, or ``v1`` or ``preview`` of the newer API, whose address holds no deployment.
 
     Raises:
         InputError: one of them is missing.
     """
-    from openai import AsyncAzureOpenAI, DefaultAioHttpClient, OpenAIError
+    from openai import AsyncAzureOpenAI, AsyncOpenAI, DefaultAioHttpClient, OpenAIError
 
     address = os.environ.get("AZURE_OPENAI_ENDPOINT")
     if not address:
         raise InputError(f"azure/{deployment}: no address: set AZURE_OPENAI_ENDPOINT")
+    undated = os.environ.get("OPENAI_API_VERSION") in AZURE_UNDATED
+    client: AsyncOpenAI
     try:
-        client = AsyncAzureOpenAI(
-            azure_endpoint=address,
-            azure_deployment=deployment,
-            max_retries=0,
-            timeout=None,
-            http_client=DefaultAioHttpClient(),
-        )
+        if undated:
+            client = AsyncOpenAI(
+                base_url=f"{address.rstrip('/')}/openai/v1",
+                api_key=os.environ.get("AZURE_OPENAI_API_KEY"),
+                default_query={"api-version": os.environ["OPENAI_API_VERSION"]},
+                max_retries=0,
+                timeout=None,
+                http_client=DefaultAioHttpClient(),
+            )
+        else:
+            client = AsyncAzureOpenAI(
+                azure_endpoint=address,
+                azure_deployment=deployment,
+                max_retries=0,
+                timeout=None,
+                http_client=DefaultAioHttpClient(),
+            )
     except (OpenAIError, ValueError) as error:
         raise InputError(
             f"azure/{deployment}: {_line(error)}: set AZURE_OPENAI_API_KEY and OPENAI_API_VERSION"
@@ -184,7 +202,7 @@ def connect_azure(deployment: str) -> OpenAIModel:
         deployment,
         name=f"azure/{deployment}",
         limit_name="max_completion_tokens",
-        limits_per_model=False,
+        limits_per_model=undated,
         direct=False,
     )
 

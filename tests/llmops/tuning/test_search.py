@@ -1,91 +1,236 @@
-"""The search: enough trials, the lowest loss wins, and a search that died goes on."""
+"""The search: as many trials as asked, the lowest loss wins, an interrupted trial goes on, budgets hold."""
 
 import math
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
+from llmops.errors import InputError
 from llmops.finetuning import TrainingConfig
-from llmops.tuning import Search, SearchConfig, SearchSpace
+from llmops.finetuning.jobs.owner import JobOwner
+from llmops.tuning import Search, SearchConfig, Trial, TrialOutcome, TrialTakenError, attempts
+from llmops.tuning.storage import Heartbeat
 
 LORA = TrainingConfig(method="lora")
+BOWL = {"learning_rate": {"low": 1e-6, "high": 1.0, "log": True}}
 
 
-def loss_of(values: dict[str, float]) -> float:
+def bowl(values: dict[str, float]) -> float:
     """A bowl in the logarithm of the learning rate with its bottom at 0.003."""
-    return (math.log10(values["learning_rate"]) - math.log10(0.003)) ** 2 + values["epochs"] * 0.001
+    return (math.log10(values["learning_rate"]) - math.log10(0.003)) ** 2
 
 
-def finish(search: Search) -> None:
-    for trial in search.remaining():
-        search.tell(trial, loss_of(trial.values))
+def open_search(folder: Path, **settings: Any) -> Search:
+    return Search(folder, SearchConfig.model_validate(settings), LORA)
+
+
+def claimed(search: Search) -> Trial:
+    trial = search.claim()
+    assert trial is not None
+    return trial
+
+
+def finish(search: Search, loss: Callable[[dict[str, float]], float] = bowl) -> None:
+    while (trial := search.claim()) is not None:
+        search.finish(trial, TrialOutcome(loss(trial.values), seconds=1.0))
 
 
 def test_it_runs_as_many_trials_as_asked_inside_the_space(tmp_path: Path) -> None:
-    config = SearchConfig(trials=5)
-    search = Search(tmp_path, config, LORA)
+    search = open_search(tmp_path, trials=5)
+    assert search.why_stopped() is None
     finish(search)
-    assert len(search.finished()) == 5
+    assert [one.number for one in search.finished()] == [0, 1, 2, 3, 4]
     for trial in search.finished():
         assert 4e-3 <= trial.values["learning_rate"] <= 1e-2
-        assert trial.values["batch_size"] in config.space.batch_size
-        assert trial.values["rank"] in config.space.rank
-    assert search.best().loss == min(trial.loss for trial in search.finished())
+        assert trial.values["batch_size"] in (16, 32)
+        assert trial.values["rank"] in (16, 32)
+        TrainingConfig.model_validate(trial.values)
+    assert search.best().loss == min(trial.loss or 0.0 for trial in search.finished())
+    assert search.why_stopped() == "all 5 trials were run"
+    assert search.pareto_front() == [search.best()]
 
 
-def test_a_search_that_died_repeats_only_its_open_trial(tmp_path: Path) -> None:
-    config = SearchConfig(trials=4)
-    first = Search(tmp_path, config, LORA)
-    trials = first.remaining()
-    done = next(trials)
-    first.tell(done, 0.5)
-    died_in = next(trials)
+def test_without_trials_there_is_nothing_to_claim_and_no_best(tmp_path: Path) -> None:
+    search = open_search(tmp_path, trials=0)
+    assert search.claim() is None
+    with pytest.raises(ValueError, match="no trial has finished"):
+        search.best()
 
-    second = Search(tmp_path, config, LORA)
-    again = next(iter(second.remaining()))
-    assert (again.number, again.values) == (died_in.number, died_in.values)
-    second.tell(again, 0.4)
+
+def test_a_trial_that_was_given_back_goes_to_the_next_with_its_number_and_a_fresh_curve(tmp_path: Path) -> None:
+    first = open_search(tmp_path, trials=2)
+    trial = claimed(first)
+    trial.report(1, 9.0, total_steps=2)
+    assert first.give_back(trial)
+    assert [one.state for one in first.trials()] == ["open"]
+    second = open_search(tmp_path, trials=2)
+    again = claimed(second)
+    assert (again.number, again.values, again.attempt) == (trial.number, trial.values, 2)
+    again.report(2, 0.5, total_steps=2)
+    assert second.finish(again, TrialOutcome(0.5))
     finish(second)
-    assert [trial.number for trial in second.finished()] == [0, 1, 2, 3]
-    assert second.finished()[0].loss == 0.5
+    assert [(one.number, one.attempt) for one in first.finished()] == [(0, 2), (1, 1)]
+    assert first.finished()[0].curve == {100: 0.5}
+
+
+def test_a_stale_heartbeat_hands_a_trial_over_and_what_the_first_one_says_no_longer_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent, other = open_search(tmp_path, trials=1), open_search(tmp_path, trials=1)
+    trial = claimed(silent)
+    assert other.claim() is None
+    assert other.trials()[0].state == "running"
+    monkeypatch.setattr(Heartbeat, "STALE", 0.0)
+    taken = claimed(other)
+    assert (taken.number, taken.values, taken.attempt) == (trial.number, trial.values, 2)
+    with pytest.raises(TrialTakenError, match="trial 0 went to another worker"):
+        trial.report(1, 1.0, total_steps=1)
+    assert not silent.finish(trial, TrialOutcome(7.0))
+    assert other.finish(taken, TrialOutcome(5.0))
+    assert [one.loss for one in silent.finished()] == [5.0]
+
+
+def test_a_heartbeat_keeps_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Heartbeat, "INTERVAL", 0.01)
+    search, other = open_search(tmp_path, trials=1), open_search(tmp_path, trials=1)
+    trial = claimed(search)
+    since = search.study.get_trials()[0].user_attrs["claim"]["since"]
+    beats: list[float] = []
+    while len(set(beats)) < 2:
+        beats.append(search.study.get_trials()[0].user_attrs.get("heartbeat", since))
+    assert max(beats) > since
+    assert other.claim() is None
+    search.finish(trial, TrialOutcome(1.0))
+
+
+def test_on_another_machine_only_the_heartbeat_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = JobOwner(host="another-machine", pid=1, create_time=1.0)
+    monkeypatch.setattr(JobOwner, "this_process", classmethod(lambda cls: elsewhere))
+    search = open_search(tmp_path, trials=1)
+    claimed(search)
+    assert search.claim() is None
+    monkeypatch.setattr(Heartbeat, "STALE", 0.0)
+    assert claimed(search).attempt == 2
+
+
+def test_a_trial_that_kills_its_process_again_and_again_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = JobOwner.this_process().model_copy(update={"create_time": 1.0})
+    monkeypatch.setattr(JobOwner, "this_process", classmethod(lambda cls: gone))
+    search = open_search(tmp_path, trials=1)
+    for attempt in range(1, attempts.MOST_DEATHS + 1):
+        assert claimed(search).attempt == attempt
+    assert search.claim() is None
+    assert search.trials()[0].state == "given up"
+    assert search.finished() == []
+    assert search.why_stopped() == "trial 0 was given up: its process died 5 times"
+
+
+def test_a_process_that_dies_while_a_trial_is_proposed_leaves_no_trace(tmp_path: Path) -> None:
+    search = open_search(tmp_path, trials=2)
+    search.study.ask()
+    finish(search)
+    assert [one.number for one in search.finished()] == [0, 1]
+    assert len(search.study.trials) == 3
 
 
 def test_a_diverged_trial_counts_and_never_wins(tmp_path: Path) -> None:
-    search = Search(tmp_path, SearchConfig(trials=2), LORA)
-    for trial, loss in zip(search.remaining(), (math.nan, 3.0), strict=False):
-        search.tell(trial, loss)
-    assert [trial.loss for trial in search.finished()] == [math.inf, 3.0]
-    assert search.best().number == 1
+    search = open_search(tmp_path, trials=3)
+    search.diverged(claimed(search), TrialOutcome(math.nan, seconds=2.0, steps=7))
+    search.finish(claimed(search), TrialOutcome(math.nan))
+    search.finish(claimed(search), TrialOutcome(3.0))
+    assert [one.state for one in search.finished()] == ["diverged", "diverged", "finished"]
+    assert [one.loss for one in search.finished()] == [math.inf, math.inf, 3.0]
+    assert search.finished()[0].outcome == TrialOutcome(math.inf, seconds=2.0, steps=7)
+    assert search.best().number == 2
 
 
-def test_the_bayesian_sampler_beats_random_on_a_bowl(tmp_path: Path) -> None:
-    """Median over seeds of the best of 20: a property TPE is used for, at a margin noise does not reach."""
-
-    def median_best(sampler: str) -> float:
-        best = []
-        for seed in range(7):
-            space = SearchSpace(learning_rate=[1e-6, 1.0], batch_size=[], rank=[])
-            config = SearchConfig.model_validate({"trials": 20, "sampler": sampler, "seed": seed, "space": space})
-            search = Search(tmp_path / f"{sampler}-{seed}", config, LORA)
-            finish(search)
-            best.append(search.best().loss or 0.0)
-        return sorted(best)[3]
-
-    assert median_best("tpe") < median_best("random")
+def test_where_all_diverged_the_best_is_infinite(tmp_path: Path) -> None:
+    search = open_search(tmp_path, trials=1)
+    search.diverged(claimed(search))
+    assert search.best().loss == math.inf
 
 
-def test_full_fine_tuning_has_no_rank() -> None:
-    assert "rank" not in SearchSpace().distributions(TrainingConfig(method="full"))
-    assert "rank" in SearchSpace().distributions(LORA)
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"budget": {"max_tokens": 250}}, "the budget of 250 tokens is spent (300)"),
+        ({"budget": {"max_seconds": 5400}}, "the budget of 5,400 s of training is spent (5,400 s)"),
+        ({"budget": {"max_cost": 2.5}, "cost_per_hour": 2.0}, "the budget of $2.50 is spent ($3.00)"),
+    ],
+)
+def test_a_budget_ends_the_search(tmp_path: Path, settings: dict[str, Any], sentence: str) -> None:
+    """Each trial takes half an hour and 100 tokens; at two dollars an hour that is one dollar."""
+    search = open_search(tmp_path, trials=50, **settings)
+    while (trial := search.claim()) is not None:
+        search.finish(trial, TrialOutcome(1.0, seconds=1800.0, tokens=100))
+    assert len(search.finished()) == 3
+    assert search.why_stopped() == sentence
 
 
-def test_where_max_steps_sets_the_length_epochs_are_not_searched() -> None:
-    fixed = LORA.model_copy(update={"max_steps": 30})
-    assert set(SearchSpace().distributions(LORA)) - set(SearchSpace().distributions(fixed)) == {"epochs"}
+def test_what_is_under_way_and_what_was_lost_is_spent_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = open_search(tmp_path, trials=2, cost_per_hour=3600.0)
+    trial = claimed(search)
+    search.study.get_trials(deepcopy=False)
+    since = search.study.get_trials()[0].user_attrs["claim"]["since"]
+    search.study._storage.set_trial_user_attr(search.study.trials[0]._trial_id, "heartbeat", since + 60.0)
+    assert search.spent().seconds == pytest.approx(60.0)
+    monkeypatch.setattr(Heartbeat, "STALE", -100.0)
+    again = claimed(search)  # its worker is taken for dead
+    assert search.spent().seconds == pytest.approx(60.0, abs=1.0)
+    search.finish(again, TrialOutcome(1.0, seconds=80.0))  # of the whole training, which went on from a checkpoint
+    spent = search.spent()
+    assert (spent.trials, spent.seconds, spent.cost) == (1, pytest.approx(80.0), pytest.approx(80.0))
+    assert trial.number == again.number == 0
 
 
-@pytest.mark.parametrize("bounds", [[0.01], [0.01, 0.001], [0.0, 0.1]])
-def test_bounds_that_make_no_sense_are_refused(bounds: list[float]) -> None:
-    with pytest.raises(ValidationError):
-        SearchSpace(learning_rate=bounds)
+def test_another_search_in_the_same_folder_is_another_search(tmp_path: Path) -> None:
+    first = open_search(tmp_path, trials=1)
+    finish(first)
+    assert open_search(tmp_path, trials=1, seed=1).finished() == []
+    assert Search(tmp_path, SearchConfig(trials=1), LORA.model_copy(update={"seed": 1})).finished() == []
+    assert Search(tmp_path, SearchConfig(trials=1), LORA, "other data").finished() == []
+    more = open_search(tmp_path, trials=3, workers=2, budget={"max_seconds": 1e6})
+    assert more.finished() == first.finished()
+    finish(more)
+    assert len(first.finished()) == 3
+
+
+def test_a_grid_is_tried_whole_where_trials_is_unset_and_in_part_where_it_is(tmp_path: Path) -> None:
+    space = {"rank": [2, 4, 8], "batch_size": [8, 16]}
+    whole = open_search(tmp_path, sampler="grid", space=space)
+    assert whole.planned == 6
+    finish(whole, lambda values: values["rank"])
+    assert {(one.values["rank"], one.values["batch_size"]) for one in whole.finished()} == {
+        (r, b) for r in (2, 4, 8) for b in (8, 16)
+    }
+    part = open_search(tmp_path / "part", sampler="grid", space=space, trials=4)
+    finish(part, lambda values: values["rank"])
+    assert part.why_stopped() == "4 of the 6 points of the grid were tried"
+
+
+def test_a_range_without_a_step_makes_no_grid(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"search\.space\.learning_rate: a grid needs a step"):
+        open_search(tmp_path, sampler="grid")
+
+
+def test_threads_share_one_search(tmp_path: Path) -> None:
+    search = open_search(tmp_path, trials=6, sampler="random", space=BOWL)
+    threads = [threading.Thread(target=finish, args=(search,)) for _ in range(3)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert [one.number for one in search.finished()] == list(range(6))
+    assert len({one.values["learning_rate"] for one in search.finished()}) == 6
+
+
+def test_a_trial_that_was_not_claimed_here_reports_nothing(tmp_path: Path) -> None:
+    search = open_search(tmp_path, trials=1)
+    finish(search)
+    with pytest.raises(ValueError, match="was not claimed here"):
+        search.best().report(1, 1.0, 1)

@@ -41,6 +41,17 @@ def called(**message: Any) -> list[dict[str, Any]]:
         ("azure", {"messages": [SYSTEM, USER, ANSWER]}),
         ("bedrock-claude", {"system": "You are helpful.", "messages": [USER, ANSWER]}),
         (
+            "bedrock-conversation",
+            {
+                "schemaVersion": "bedrock-conversation-2024",
+                "system": [{"text": "You are helpful."}],
+                "messages": [
+                    {"role": "user", "content": [{"text": "What is AWS?"}]},
+                    {"role": "assistant", "content": [{"text": "Amazon Web Services."}]},
+                ],
+            },
+        ),
+        (
             "vertex",
             {
                 "systemInstruction": {"role": "system", "parts": [{"text": "You are helpful."}]},
@@ -77,6 +88,13 @@ def test_a_question_with_a_context() -> None:
     chat = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     assert records["openai"] == records["azure"] == records["bedrock-claude"] == {"messages": chat}
     assert records["bedrock"] == {"prompt": question, "completion": answer}
+    assert records["bedrock-conversation"] == {
+        "schemaVersion": "bedrock-conversation-2024",
+        "messages": [
+            {"role": "user", "content": [{"text": question}]},
+            {"role": "assistant", "content": [{"text": answer}]},
+        ],
+    }
     assert records["alpaca"] == {"instruction": question, "input": "", "output": answer}
     assert records["sharegpt"] == {
         "conversations": [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
@@ -91,12 +109,12 @@ def test_a_weight_in_sharegpt() -> None:
         {"from": "human", "value": "What is AWS?"},
         {"from": "gpt", "value": "Amazon Web Services.", "weight": 0},
     ]
-    for format in ("bedrock-claude", "vertex"):
+    for format in ("bedrock-claude", "bedrock-conversation", "vertex"):
         with pytest.raises(NotExportableError, match="message 2 has the key 'weight'"):
             PROVIDER_RECORDS[format](row_of([USER, {**ANSWER, "weight": 0}]))
 
 
-@pytest.mark.parametrize("format", ["vertex", "sharegpt", "bedrock-claude"])
+@pytest.mark.parametrize("format", ["vertex", "sharegpt", "bedrock-claude", "bedrock-conversation"])
 def test_a_name_is_refused(format: str) -> None:
     with pytest.raises(NotExportableError, match="message 1 has the key 'name'"):
         PROVIDER_RECORDS[format](row_of([{**USER, "name": "ann"}, ANSWER]))
@@ -151,8 +169,10 @@ TOOL = {"type": "function", "function": {"name": "get_sku"}}
         ("bedrock", CONVERSATION, "the format has only prompt and completion; export it as bedrock-claude"),
         ("alpaca", CONVERSATION, "the format has only instruction, input and output"),
         ("bedrock-claude", row_of([USER, ANSWER], [TOOL]), "offers tools"),
+        ("bedrock-conversation", row_of([USER, ANSWER], [TOOL]), "offers tools"),
         ("sharegpt", row_of([USER, ANSWER], [TOOL]), "offers tools"),
         ("bedrock-claude", row_of(called()), "message 2 is a tool's call or result"),
+        ("bedrock-conversation", row_of(called()), "message 2 is a tool's call or result"),
         ("sharegpt", row_of(called()), "message 2 is a tool's call or result"),
         ("bedrock-claude", row_of([USER, {**ANSWER, "weight": 0}]), "message 2 has the key 'weight'"),
         ("vertex", row_of([USER, {**ANSWER, "weight": 0}]), "message 2 has the key 'weight'"),

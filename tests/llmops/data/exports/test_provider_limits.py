@@ -32,7 +32,8 @@ def said(findings: list[Finding]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("format", "minimum"), [("openai", 10), ("azure", 10), ("bedrock-claude", 32), ("bedrock", 100)]
+    ("format", "minimum"),
+    [("openai", 10), ("azure", 10), ("bedrock-claude", 32), ("bedrock", 100), ("bedrock-conversation", 8)],
 )
 def test_the_minimum_of_samples(format: str, minimum: int) -> None:
     assert check_format(plain(minimum), format) == []
@@ -46,6 +47,8 @@ def test_the_minimum_of_samples(format: str, minimum: int) -> None:
 
 
 def test_the_maxima_of_samples() -> None:
+    assert check_format(plain(20_000), "bedrock-conversation") == []
+    assert said(check_format(plain(20_001), "bedrock-conversation")) == [("error", "too-many-samples")]
     assert check_format(plain(10_000), "bedrock-claude") == []
     assert said(check_format(plain(10_001), "bedrock-claude")) == [("error", "too-many-samples")]
     assert check_format(plain(1_000), "bedrock-claude", split="validation") == []
@@ -111,6 +114,22 @@ def test_characters_of_bedrock() -> None:
     assert findings[0].message == "96,001 characters where 96,000 are allowed; shorten it"
 
 
+def test_words_that_nova_keeps_for_itself() -> None:
+    # https://docs.aws.amazon.com/nova/latest/userguide/fine-tune-prepare-data-understanding.html, item 12
+    for text in ("User: hello", "Ask the Bot: it knows", "an <image> of it", "done [EOS]"):
+        for table in (
+            plain(8, text),
+            pa.concat_tables([plain(8), talk(USER, ANSWER, {**USER, "content": text}, ANSWER)]),
+        ):
+            findings = check_format(table, "bedrock-conversation")
+            assert {(finding.severity, finding.rule) for finding in findings} == {("error", "reserved-word")}
+    findings = check_format(plain(8, "done [EOS]"), "bedrock-conversation")
+    assert findings[0].message == "it holds '[EOS]', which the provider keeps for itself; write another"
+    assert findings[0].sample_id == plain(8, "done [EOS]")["id"][0].as_py()
+    assert check_format(plain(8, "The user: hello"), "bedrock-conversation") == []
+    assert check_format(plain(10, "User: hello"), "openai") == []
+
+
 def test_empty_texts() -> None:
     findings = check_format(plain(12, ""), "openai")
     assert said(findings) == [("error", "empty-text")] * 12
@@ -129,7 +148,7 @@ def test_conversations_that_a_format_does_not_carry() -> None:
 def test_a_developer_message_is_said_to_become_the_systems() -> None:
     table = pa.concat_tables([plain(40), talk({"role": "developer", "content": "s"}, USER, ANSWER)])
     assert check_format(table, "openai") == []
-    for format in ("vertex", "bedrock-claude", "sharegpt"):
+    for format in ("vertex", "bedrock-claude", "bedrock-conversation", "sharegpt"):
         assert said(check_format(table, format)) == [("warning", "developer-role")]
 
 

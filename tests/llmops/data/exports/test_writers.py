@@ -20,7 +20,7 @@ from llmops.data.samples import SAMPLE_SCHEMA, sample_table
 from llmops.errors import InputError
 
 OWN = ("jsonl", "json", "csv", "tsv", "parquet")
-TEXT_ONLY = ("bedrock-claude", "sharegpt")
+TEXT_ONLY = ("bedrock-claude", "bedrock-conversation", "sharegpt")
 PLAIN_ONLY = ("bedrock", "alpaca")
 SUFFIX = {name: name if name in OWN else "jsonl" for name in FORMATS}
 

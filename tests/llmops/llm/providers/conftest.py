@@ -4,9 +4,6 @@ import asyncio
 import gc
 import json
 import os
-import shutil
-import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,13 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from llmops.llm.completions import ChatModel, Completion, Message, Parameters
 from llmops.llm.providers import connect
-
-EMULATOR = Path(__file__).parents[3] / "emulators/node_modules/@copilotkit/aimock/dist/cli.js"
+from tests.emulators.aimock import Emulator, running_emulator
 
 # Whatever the machine has set must not reach a test.
 _SETTINGS = (
@@ -106,53 +101,16 @@ def complete(_models: tuple[asyncio.Runner, dict[tuple[str, str], ChatModel]]) -
     return ask
 
 
-@dataclass(frozen=True)
-class Emulator:
-    """A running aimock, which speaks the protocols of all these providers."""
-
-    url: str
-
-    def answer(self, message: str, response: Mapping[str, Any]) -> None:
-        """What it shall answer where the last user message holds a text."""
-        fixture = {"match": {"userMessage": message}, "response": dict(response)}
-        httpx.post(f"{self.url}/__aimock/fixtures", json={"fixtures": [fixture]}).raise_for_status()
-
-    def received(self) -> list[dict[str, Any]]:
-        """The requests since the last reset: path, headers, and body as it understood it (in OpenAI's form)."""
-        journal: list[dict[str, Any]] = httpx.get(f"{self.url}/__aimock/journal").json()
-        return journal
-
-
 @pytest.fixture(scope="session")
 def _emulator() -> Iterator[Emulator]:
-    if shutil.which("node") is None:
-        pytest.skip("Node.js is not on this machine")
-    if not EMULATOR.exists():
-        pytest.skip("the emulator is not installed: npm ci --prefix tests/emulators")
-    port = _free_port()
-    fixtures = Path(__file__).parents[3] / "emulators/fixtures.json"
-    options = ["--port", str(port), "--host", "127.0.0.1", "--fixtures", str(fixtures), "--log-level", "silent"]
-    process = subprocess.Popen(["node", str(EMULATOR), *options, "--strict"])
-    try:
-        emulator = Emulator(f"http://127.0.0.1:{port}")
-        until = time.monotonic() + 30
-        while True:
-            try:
-                httpx.get(f"{emulator.url}/__aimock/health").raise_for_status()
-                break
-            except httpx.TransportError:
-                assert time.monotonic() < until and process.poll() is None, "the emulator did not start"
-                time.sleep(0.05)
+    with running_emulator() as emulator:
         yield emulator
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture
 def emulator(_emulator: Emulator, point_at: Callable[[str], None]) -> Emulator:
     """The emulator with nothing to answer yet; every SDK is pointed at it."""
-    httpx.post(f"{_emulator.url}/__aimock/reset").raise_for_status()
+    _emulator.reset()
     point_at(_emulator.url)
     return _emulator
 
@@ -315,10 +273,3 @@ def service_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with _listening() as server:
         file.write_text(json.dumps({**account, "token_uri": f"{server.url}/token"}))
         yield file
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port

@@ -79,6 +79,17 @@ def test_what_an_answer_means(
     assert (got.input_tokens, got.output_tokens) == (105, 2)
 
 
+@pytest.mark.parametrize("kind", ["custom-model-deployment", "provisioned-model"])
+def test_what_serves_a_custom_model_is_asked_by_its_arn_in_its_region(
+    kind: str, shared_server: Any, complete: Any
+) -> None:
+    shared_server.always = answer([{"text": "a"}])
+    assert complete(f"bedrock/arn:aws:bedrock:eu-west-1:123456789012:{kind}/abc123def456").text == "a"
+    (seen,) = shared_server.received
+    assert seen.path == f"/model/arn%3Aaws%3Abedrock%3Aeu-west-1%3A123456789012%3A{kind}%2Fabc123def456/converse"
+    assert "/eu-west-1/bedrock/aws4_request" in seen.headers["authorization"]
+
+
 def test_a_prompt_router_says_which_model_it_asked(shared_server: Any, complete: Any) -> None:
     shared_server.reply(answer([{"text": "a"}], trace={"promptRouter": {"invokedModelId": "small"}}))
     assert complete("bedrock/router").model == "small"

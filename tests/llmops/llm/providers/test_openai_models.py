@@ -75,6 +75,18 @@ def test_azure_is_asked_for_the_deployment_with_the_version_and_the_key(shared_s
     assert received.body["max_completion_tokens"] == 5
 
 
+def test_azures_newer_api_is_asked_without_the_deployment_in_its_address(
+    shared_server: Any, complete: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_VERSION", "v1")
+    shared_server.always = answer({"content": "a"}, model="gpt-5-2026")
+    assert complete("azure/newer-gpt", max_tokens=5).model == "gpt-5-2026"
+    (received,) = shared_server.received
+    assert received.path == "/openai/v1/chat/completions?api-version=v1"
+    assert received.headers["authorization"] == "Bearer test"
+    assert (received.body["model"], received.body["max_completion_tokens"]) == ("newer-gpt", 5)
+
+
 @pytest.mark.parametrize(
     ("message", "finish_reason", "text", "reason"),
     [

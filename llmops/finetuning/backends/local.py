@@ -1,0 +1,300 @@
+"""Fine-tuning on this machine, in the process that waits for it.
+
+A job is the folder of its training, ``<folder>/<token>/``: beside what `llmops.finetuning.train` keeps there it holds
+
+======================  ==============================================================================
+``request.json``        what was asked for
+``cancelled``           somebody has asked it to stop
+``failure.txt``         why it cannot be trained like that, in a line
+``fine-tuned-…/``       full weights with tokenizer: what is evaluated, registered and served
+======================  ==============================================================================
+"""
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import TypeAdapter
+
+from llmops.data.conversations import prompt_of
+from llmops.errors import InputError
+from llmops.finetuning import checkpoints
+from llmops.finetuning.backends.backend import (
+    ENDED,
+    Estimate,
+    JobState,
+    JobStatus,
+    MetricPoint,
+    TunedModel,
+    TuningRequest,
+    Waiting,
+    set_fields,
+)
+from llmops.finetuning.config import TrainingConfig
+from llmops.finetuning.jobs.estimates import estimate
+from llmops.finetuning.merging import merge_adapter
+from llmops.finetuning.progress import TrainingEvent
+from llmops.finetuning.training import TrainingResult, train
+from llmops.llm.completions import Prompt
+
+_REQUEST = TypeAdapter(TuningRequest)
+_MODULES = {"full": ("torch", "transformers"), "lora": ("torch", "transformers", "peft")}
+INTERRUPTED = "it was interrupted: run the same command again to go on"
+
+
+class LocalBackend:
+    """Trainings on this machine, each in a folder named by its token."""
+
+    name = "local"
+    endpoint = "this machine"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+
+    def data_format(self, base_model: str) -> str:
+        """The project's own shape, see `FineTuningBackend.data_format`."""
+        return "jsonl"
+
+    def hyperparameters(self, base_model: str, training: TrainingConfig) -> dict[str, Any]:
+        """The settings that a person has set; here they have our own names.
+
+        Raises:
+            InputError: a learning rate multiplier, which multiplies nothing here.
+        """
+        if training.learning_rate_multiplier is not None:
+            raise InputError(
+                "training.learning_rate_multiplier scales a provider's own learning rate, and the back end "
+                f"{self.name} has none: set training.learning_rate"
+            )
+        return set_fields(training)
+
+    def check(self, base_model: str, training: TrainingConfig) -> None:
+        """Refuse settings and methods that cannot be trained here, see `FineTuningBackend.check`."""
+        self.hyperparameters(base_model, training)
+        for module in _MODULES.get(training.method, (*_MODULES["lora"], "bitsandbytes")):
+            if importlib.util.find_spec(module) is None:
+                raise InputError(f"method {training.method} needs {module}: pip install 'llmops[local]' {module}")
+
+    def estimate(self, request: TuningRequest) -> Estimate:
+        """No money; the time of earlier trainings on the same base, per token."""
+        return estimate(self.name, request)
+
+    def submit(self, request: TuningRequest, noted: Mapping[str, str], note: Callable[[str, str], None]) -> str:
+        """Keep the request in the training's folder; `follow` trains. The job's id is the token.
+
+        Raises:
+            InputError: the base model is no folder.
+        """
+        if not (Path(request.base_model) / "config.json").is_file():
+            raise InputError(f"{request.base_model} is no folder of a base model: it holds no config.json")
+        job = self.folder / request.token
+        job.mkdir(parents=True, exist_ok=True)
+        (job / "cancelled").unlink(missing_ok=True)
+        asked = _REQUEST.dump_json(request, exclude_unset=True, indent=1).decode()
+        if not (job / "request.json").is_file() or (job / "request.json").read_text() != asked:
+            _write(job / "request.json", asked)
+        return request.token
+
+    def status(self, job_id: str) -> JobStatus:
+        """The job as its folder tells it; see `FineTuningBackend.status`."""
+        job = self.folder / job_id
+        if not (job / "request.json").is_file():
+            return JobStatus(state="unknown", reason=f"there is no training in {job}")
+        created = _time_of(job / "request.json")
+        if (job / "result.json").is_file() and (job / "model").is_dir():
+            return _succeeded(_result(job), created, _time_of(job / "result.json"))
+        history, progress = _history(job)
+        state, reason = _unfinished(job, begun=bool(history))
+        return JobStatus(state=state, reason=reason, progress=progress, metrics=_points(history), created_at=created)
+
+    def follow(self, job_id: str, tell: Callable[[JobStatus], None], waiting: Waiting) -> JobStatus:
+        """Train here and now, or go on from the newest checkpoint; an exception out of `tell` ends the training.
+
+        Raises:
+            InputError: it cannot be trained like that.
+            TrainingDivergedError: the loss became infinite or not a number.
+        """
+        job = self.folder / job_id
+        request = self._request(job_id)
+        created = _time_of(job / "request.json")
+        training = _pairs(request.files.training)
+        validation = _pairs(request.files.validation) if request.files.validation else []
+        points: list[MetricPoint] = []
+
+        def on_event(event: TrainingEvent) -> None:
+            points.append(MetricPoint(step=event.step, metrics=event.metrics))
+            done, said = event.step / event.total_steps, described(event)
+            tell(JobStatus(state="running", progress=done, detail=said, metrics=tuple(points), created_at=created))
+            if (job / "cancelled").exists():
+                raise _CancelledError
+
+        (job / "failure.txt").unlink(missing_ok=True)
+        try:
+            result = train(Path(request.base_model), training, validation, request.training, job, on_event)
+        except _CancelledError:
+            return self.status(job_id)
+        except InputError as error:
+            _write(job / "failure.txt", str(error))
+            raise
+        # What is told in the end is the whole log, also what a crash kept from being told.
+        return _succeeded(result, created, _time_of(job / "result.json"))
+
+    def cancel(self, job_id: str) -> None:
+        """Have it stop at the next entry of its log, whichever process trains; `submit` takes it up again."""
+        if self.status(job_id).state not in ENDED and (self.folder / job_id).is_dir():
+            (self.folder / job_id / "cancelled").touch()
+
+    def fetch(self, job_id: str, folder: Path) -> Sequence[Path]:
+        """Write ``metrics.json``, ``training.json`` and, where adapters were trained, ``adapter/`` into a folder."""
+        job = self.folder / job_id
+        result, request = _result(job), self._request(job_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        metrics, training = folder / "metrics.json", folder / "training.json"
+        _write(metrics, result.model_dump_json(exclude={"folder"}, indent=1))
+        _write(training, request.training.model_dump_json(indent=1))
+        if result.method == "full":
+            return [metrics, training]
+        shutil.copytree(result.model_path, folder / "adapter", dirs_exist_ok=True)
+        return [metrics, training, *sorted((folder / "adapter").iterdir())]
+
+    def deploy(self, model: TunedModel, name: str) -> TunedModel:
+        """Full weights with tokenizer: what is asked is their folder."""
+        return model.model_copy(update={"asked_as": str(self.merged(model.job_id))})
+
+    def undeploy(self, model: TunedModel) -> TunedModel:
+        """Nothing: a folder costs nothing by the hour."""
+        return model
+
+    def delete(self, model: TunedModel) -> None:
+        """Remove the training with its checkpoints, its model and its full weights."""
+        shutil.rmtree(self.folder / model.job_id, ignore_errors=True)
+
+    def merged(self, job_id: str) -> Path:
+        """The folder of the full weights, made if need be."""
+        job = self.folder / job_id
+        # Named by the digest that ends the token, so that a table calls the model "fine-tuned".
+        weights = job / f"fine-tuned-{job_id.rpartition('-')[2]}"
+        with FileLock(job / "training.lock"):
+            if weights.exists():
+                return weights
+            if _result(job).method == "full":
+                weights.symlink_to("model", target_is_directory=True)
+            else:
+                merge_adapter(Path(self._request(job_id).base_model), job / "model", weights)
+        return weights
+
+    def _request(self, job_id: str) -> TuningRequest:
+        try:
+            return _REQUEST.validate_json((self.folder / job_id / "request.json").read_text())
+        except OSError as error:
+            raise InputError(f"there is no training {job_id} in {self.folder}; start it again") from error
+
+
+class _CancelledError(Exception):
+    """Ends a training that was asked to stop."""
+
+
+def described(event: TrainingEvent) -> str:
+    """A training event in a few words for a line of progress: ``loss 0.713, 3,021 tokens/s``."""
+    parts = [
+        f"{name.replace('_', ' ')} {event.metrics[name]:.3f}"
+        for name in ("loss", "validation_loss")
+        if name in event.metrics
+    ]
+    if "tokens_per_second" in event.metrics:
+        parts.append(f"{event.metrics['tokens_per_second']:,.0f} tokens/s")
+    if event.resumed_from is not None:
+        parts.insert(0, f"resumed from step {event.resumed_from}")
+    return ", ".join(parts)
+
+
+def _pairs(file: Path) -> list[tuple[Prompt, str]]:
+    """The (prompt, expected) pairs of a file in the project's own shape, in the order of the samples' ids.
+
+    They are those that a training from the dataset's store sees, so that both have the same training folder.
+    """
+    try:
+        with file.open(encoding="utf-8") as lines:
+            rows = sorted((json.loads(line) for line in lines), key=lambda row: row["id"])
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}); run the same command again") from error
+    return [(prompt_of(row), row["expected"]) for row in rows]
+
+
+def _succeeded(result: TrainingResult, created: datetime, finished: datetime) -> JobStatus:
+    said = f"{result.steps:,} steps, loss {result.loss:.3f}"
+    if result.validation_loss is not None:
+        said += f", validation loss {result.validation_loss:.3f}"
+    if result.resumed_from is not None:
+        said = f"resumed from step {result.resumed_from}, {said}"
+    return JobStatus(
+        state="succeeded",
+        progress=1.0,
+        detail=said,
+        metrics=_points(result.log),
+        # Counted since the last (re)start: after an interruption the whole is not known.
+        trained_tokens=result.tokens if result.resumed_from is None else None,
+        created_at=created,
+        finished_at=finished,
+        model=str(result.model_path),
+    )
+
+
+def _unfinished(job: Path, *, begun: bool) -> tuple[JobState, str | None]:
+    """The state of a training without a result, and why."""
+    if (job / "training.lock").exists():
+        try:
+            with FileLock(job / "training.lock", timeout=0):
+                pass
+        except Timeout:
+            return "running", None
+    if (job / "failure.txt").is_file():
+        return "failed", (job / "failure.txt").read_text()
+    if (job / "cancelled").exists():
+        return "cancelled", "it was asked to stop; the same command takes it up again"
+    return ("unknown", INTERRUPTED) if begun or (job / "training.digest").exists() else ("queued", None)
+
+
+def _history(job: Path) -> tuple[list[dict[str, float]], float | None]:
+    """The log up to the newest complete checkpoint, and the share of the training that is done there."""
+    saved = [path for path in (job / "checkpoints").glob(f"{checkpoints.PREFIX}*") if checkpoints.is_complete(path)]
+    if not saved:
+        return [], None
+    try:
+        state = checkpoints.state_of(max(saved, key=checkpoints.step_of))
+    except OSError:  # the process that trains has just replaced it by a newer one
+        return [], None
+    return state["log_history"], state["global_step"] / state["max_steps"]
+
+
+def _points(log: Sequence[Mapping[str, float]]) -> tuple[MetricPoint, ...]:
+    return tuple(
+        MetricPoint(
+            step=int(entry["step"]),
+            metrics={name: value for name, value in entry.items() if name not in ("step", "epoch")},
+        )
+        for entry in log
+    )
+
+
+def _result(job: Path) -> TrainingResult:
+    try:
+        stored = json.loads((job / "result.json").read_text())
+    except OSError as error:
+        raise InputError(f"the training in {job} has no result; run the same command again to go on") from error
+    return TrainingResult.model_validate({**stored, "folder": job})
+
+
+def _time_of(file: Path) -> datetime:
+    return datetime.fromtimestamp(file.stat().st_mtime, UTC)
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(text)
+    temporary.replace(path)

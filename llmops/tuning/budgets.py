@@ -1,0 +1,37 @@
+"""What a search has spent, and whether that is all it may."""
+
+from dataclasses import dataclass
+
+from llmops.tuning.config import SearchBudget
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a search has spent, with what is under way and what was lost with processes that died.
+
+    Attributes:
+        trials: begun, each counted once however often it was taken up.
+        seconds: of training, all trials together.
+        tokens: trained on; those of an attempt that died are not known.
+        cost: US dollars.
+    """
+
+    trials: int
+    seconds: float
+    tokens: int
+    cost: float
+
+
+def exhausted(budget: SearchBudget, spent: Spent) -> str | None:
+    """Which part of a budget is spent, as a sentence; None while nothing is.
+
+    >>> exhausted(SearchBudget(max_cost=2), Spent(trials=3, seconds=900, tokens=5000, cost=2.25))
+    'the budget of $2.00 is spent ($2.25)'
+    """
+    if budget.max_cost is not None and spent.cost >= budget.max_cost:
+        return f"the budget of ${budget.max_cost:,.2f} is spent (${spent.cost:,.2f})"
+    if budget.max_tokens is not None and spent.tokens >= budget.max_tokens:
+        return f"the budget of {budget.max_tokens:,} tokens is spent ({spent.tokens:,})"
+    if budget.max_seconds is not None and spent.seconds >= budget.max_seconds:
+        return f"the budget of {budget.max_seconds:,.0f} s of training is spent ({spent.seconds:,.0f} s)"
+    return None

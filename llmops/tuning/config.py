@@ -1,0 +1,80 @@
+"""How a search is set up: how long, how, over what, and where its state is kept."""
+
+import re
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
+
+from llmops.tuning.spaces import SearchSpace
+
+Objective = Literal["validation_loss", "seconds", "cost", "tokens"]
+
+
+class SearchBudget(BaseModel):
+    """What a search may spend over all its trials; no new trial starts once one of these is spent.
+
+    A trial under way is not cut off, so that a search overshoots by at most the trials that run at that moment.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    max_cost: float | None = Field(default=None, gt=0, description="US dollars.")
+    max_tokens: int | None = Field(default=None, ge=1, description="Tokens trained on.")
+    max_seconds: float | None = Field(default=None, gt=0, description="Seconds of training, all trials together.")
+
+
+class SearchConfig(BaseModel):
+    """How long to search, how, over what, and where the state is kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    trials: int = Field(
+        default=3,
+        ge=0,
+        description="Trainings to try; 0 takes the training settings as they are. A grid is tried whole when unset.",
+    )
+    sampler: Literal["tpe", "random", "grid", "gp"] = Field(
+        default="tpe",
+        description="tpe (tree of Parzen estimators) and gp (Gaussian process) learn from the trials before, "
+        "random does not, grid tries every point.",
+    )
+    pruner: Literal["none", "median", "hyperband"] = Field(
+        default="none", description="Ends a trial whose validation loss lags behind at the same share of its run."
+    )
+    objectives: tuple[Objective, ...] = Field(
+        default=("validation_loss",), description="What is to be low; with several, the Pareto front is kept."
+    )
+    space: SearchSpace = Field(default=SearchSpace(), description="What is varied.")
+    storage: str | None = Field(
+        default=None,
+        description="postgresql://USER@HOST/DATABASE for workers on several machines, the password best in PGPASSWORD; "
+        "a SQLite file when unset.",
+    )
+    workers: int = Field(default=1, ge=1, description="Trials at a time on this machine, one process each.")
+    budget: SearchBudget = Field(default=SearchBudget(), description="What the search may spend.")
+    finalists: int = Field(default=0, ge=0, description="Best configurations trained again with new seeds; 0: none.")
+    finalist_seeds: int = Field(default=3, ge=2, description="New seeds for each finalist.")
+    cost_per_hour: float | None = Field(default=None, ge=0, description="US dollars per hour of this machine.")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of the sampler.")
+
+    @field_serializer("storage")
+    def _without_password(self, address: str | None) -> str | None:
+        """What is logged of the settings is read by everybody; the attribute itself has the password."""
+        return address and re.sub(r"(?<=://)([^/@]*?):[^/]*@", r"\1:***@", address)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SearchConfig":
+        if "validation_loss" not in self.objectives or len(set(self.objectives)) < len(self.objectives):
+            raise ValueError("objectives: validation_loss must be among them, and none twice")
+        if self.pruner != "none" and len(self.objectives) > 1:
+            raise ValueError(
+                f"pruner {self.pruner}: a trial can be pruned for one objective only, and there are "
+                f"{len(self.objectives)}; use pruner none or the objective validation_loss alone"
+            )
+        if self.cost_per_hour is None and ("cost" in self.objectives or self.budget.max_cost is not None):
+            raise ValueError(
+                "cost_per_hour: give the price of this machine, which the cost of a trial is worked out from"
+            )
+        if self.finalists == 1:
+            raise ValueError("finalists: one finalist has nobody to be compared with; 0 or at least 2")
+        return self

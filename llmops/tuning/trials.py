@@ -1,0 +1,74 @@
+"""A trial of a search: what it sets, what came of it, and what it tells while it trains."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+State = Literal["running", "open", "finished", "pruned", "diverged", "given up"]
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """What a training came to, with what it took before an interruption where it went on from a checkpoint.
+
+    Attributes:
+        loss: validation loss; not finite means that the training diverged.
+        seconds: that it took; the time since this attempt was claimed when None.
+        tokens: trained on.
+        cost: US dollars; worked out from the price of the machine when None.
+        steps: taken.
+    """
+
+    loss: float
+    seconds: float | None = None
+    tokens: int = 0
+    cost: float | None = None
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of the space.
+
+    Attributes:
+        number: from 0; a trial that is taken up again keeps it.
+        values: what it sets in the training settings.
+        state: running; open (its process died or gave it back: to be taken up again); finished, pruned, diverged; or
+            given up, because its process died again and again.
+        attempt: from 1; how often it was taken up.
+        outcome: once it is known. A pruned trial has the last loss that it reported.
+        curve: validation loss by share of the run in percent, at every tenth; see :mod:`llmops.tuning.pruners`.
+        key: number of this attempt in the storage (Optuna's trial number).
+    """
+
+    number: int
+    values: dict[str, Any]
+    state: State = "running"
+    attempt: int = 1
+    outcome: TrialOutcome | None = None
+    curve: dict[int, float] = field(default_factory=dict)
+    key: int = -1
+    _report: Callable[["Trial", int, float, int], bool] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def loss(self) -> float | None:
+        """The validation loss once known; infinite where the training diverged."""
+        if self.state == "diverged":
+            return math.inf
+        return self.outcome.loss if self.outcome else None
+
+    def report(self, step: int, loss: float, total_steps: int) -> bool:
+        """Tell a validation loss while training; True: the trial is to be pruned.
+
+        Args:
+            step: steps done.
+            loss: validation loss after them.
+            total_steps: steps of the whole run, which make the step a share that trials of other lengths have too.
+
+        Raises:
+            TrialTakenError: another worker has taken the trial up, because this one seemed dead.
+        """
+        if self._report is None:
+            raise ValueError(f"trial {self.number} was not claimed here")
+        return self._report(self, step, loss, total_steps)

@@ -1,0 +1,36 @@
+"""The settings of a search: combinations that make no sense, and no password where settings are shown."""
+
+import pickle
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from llmops.tuning import SearchConfig
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"objectives": ["validation_loss", "seconds"], "pruner": "median"}, "pruned for one objective only"),
+        ({"objectives": ["seconds"]}, "validation_loss must be among them"),
+        ({"objectives": ["validation_loss", "validation_loss"]}, "none twice"),
+        ({"objectives": ["validation_loss", "cost"]}, "cost_per_hour: give the price"),
+        ({"budget": {"max_cost": 5}}, "cost_per_hour: give the price"),
+        ({"budget": {"max_tokens": 0}}, "greater than or equal to 1"),
+        ({"finalists": 1}, "one finalist has nobody to be compared with"),
+        ({"sampler": "cmaes"}, "'tpe', 'random', 'grid' or 'gp'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        SearchConfig.model_validate(settings)
+
+
+def test_a_password_is_not_in_what_is_logged_and_reaches_other_processes() -> None:
+    config = SearchConfig(storage="postgresql://team:s3c:r@t@db.example:5432/search")
+    assert config.model_dump()["storage"] == "postgresql://team:***@db.example:5432/search"
+    assert "r@t" not in config.model_dump_json()
+    assert pickle.loads(pickle.dumps(config)).storage == config.storage
+    without = SearchConfig(storage="postgresql://team@db.example/search")
+    assert without.model_dump()["storage"] == without.storage
