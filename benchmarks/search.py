@@ -12,8 +12,12 @@ as the best of the random search, as a share
     of the steps of the whole random search (its budget), and
     of the steps that the random search itself had taken when it found its best.
 
-An arm that does not get there counts as infinite. One short cut: a training is decided by its settings and seed
-alone, so one that an arm asks for twice is not done again.
+An arm that does not get there counts as infinite. The same is printed a second time for the first 30 trials of each
+arm alone, pruned ones among them: what TPE comes to without the trials that pruning pays for.
+
+Each arm's sampler has a seed of its own, so that no two arms begin with the same points; the seed of the trainings is
+the same for all arms. One short cut: a training is decided by its settings and seed alone, so one that is asked for
+twice is not done again.
 
 What is left out is what a search costs beside training; `tests/flows` and docs/tuning.md have that.
 """
@@ -27,7 +31,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from llmops.finetuning import ScratchRecipe, TrainingConfig, resolve_base_model
 from llmops.tuning import Search, SearchConfig, TrialOutcome
@@ -115,47 +118,93 @@ class Task:
                     yield float(model(input_ids=ids, labels=labels).loss)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Course:
-    """One search: after how many training steps of all trials together the best loss became what."""
+    """One search: after how many trials, and training steps of all of them together, the best loss became what.
 
-    bests: list[tuple[int, float]]
-    steps: int
+    Attributes:
+        ends: of each trial in its order, the steps of all trials up to its end and its loss; infinite where it was
+            pruned or diverged.
+        pruned: how many were.
+    """
+
+    ends: list[tuple[int, float]]
     pruned: int
+
+    def first(self, trials: int) -> "Course":
+        """The same search, had it ended after so many trials."""
+        return Course(self.ends[:trials], self.pruned)
+
+    @property
+    def steps(self) -> int:
+        """Of all trials."""
+        return self.ends[-1][0] if self.ends else 0
 
     @property
     def best(self) -> float:
-        return min((loss for _, loss in self.bests), default=math.inf)
+        """Lowest loss of a finished trial."""
+        return min((loss for _, loss in self.ends), default=math.inf)
 
     def steps_to(self, loss: float) -> float:
         """Steps until a finished trial was that good; infinite where none was."""
-        return next((float(steps) for steps, found in self.bests if found <= loss), math.inf)
+        return next((float(steps) for steps, found in self.ends if found <= loss), math.inf)
 
 
-def run_search(task: Task, arm: dict[str, str], trials: int, seed: int, folder: Path) -> Course:
+def run_search(task: Task, arm: dict[str, str], trials: int, seed: int, sampler_seed: int, folder: Path) -> Course:
     """One search to its end."""
     # More trials than steps for them: the steps are the budget.
-    config = SearchConfig.model_validate({**arm, "trials": 4 * trials, "seed": seed, "space": SPACE})
+    config = SearchConfig.model_validate({**arm, "trials": 4 * trials, "seed": sampler_seed, "space": SPACE})
     training = TrainingConfig(method="full", max_steps=STEPS, seed=seed)
     search = Search(folder, config, training)
-    course = Course([], 0, 0)
-    while course.steps < trials * STEPS and (trial := search.claim()) is not None:
+    ends: list[tuple[int, float]] = []
+    steps = pruned = 0
+    while steps < trials * STEPS and (trial := search.claim()) is not None:
         settings = TrainingConfig.model_validate({**training.model_dump(), **trial.values})
         done, loss, prune = 0, math.inf, False
         for done, loss in task.losses(settings):
             if not math.isfinite(loss) or (prune := trial.report(done, loss, STEPS)):
                 break
-        course.steps += done
+        steps += done
         outcome = TrialOutcome(loss, seconds=0.0, tokens=0, steps=done)
         if prune:
-            course.pruned += 1
+            pruned += 1
             search.prune(trial, outcome)
-        elif math.isfinite(loss):
-            search.finish(trial, outcome)
-            course.bests.append((course.steps, loss))
         else:
-            search.diverged(trial, outcome)
-    return course
+            search.finish(trial, outcome)  # one that is not finite counts as diverged
+        ends.append((steps, loss if not prune and math.isfinite(loss) else math.inf))
+    return Course(ends, pruned)
+
+
+@dataclass
+class Reading:
+    """What is compared over all seeds: steps to the best of the random search, as shares of its steps."""
+
+    title: str
+    of_budget: dict[str, list[float]]
+    of_found: dict[str, list[float]]
+
+    @classmethod
+    def titled(cls, title: str) -> "Reading":
+        """One without figures yet."""
+        return cls(title, {name: [] for name in ARMS}, {name: [] for name in ARMS})
+
+    def add(self, courses: dict[str, Course]) -> None:
+        """The figures of one seed."""
+        random = courses["random"]
+        for name, course in courses.items():
+            reached = course.steps_to(random.best)
+            self.of_budget[name].append(reached / random.steps)
+            self.of_found[name].append(reached / random.steps_to(random.best))
+
+    def print(self, seeds: int) -> None:
+        """Medians over the seeds."""
+        print(f"\n{self.title}: median over {seeds} seeds of the steps to the best loss of the random search")
+        for name in ARMS:
+            reached = sum(map(math.isfinite, self.of_budget[name]))
+            print(
+                f"  {name:<16} {statistics.median(self.of_budget[name]):.3f} of the whole random search, "
+                f"{statistics.median(self.of_found[name]):.3f} of its steps to its best; reached {reached} times"
+            )
 
 
 def main() -> None:
@@ -165,32 +214,26 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=30)
     options = parser.parse_args()
     seeds, trials = (3, 12) if options.quick else (options.seeds, options.trials)
-    budgets: dict[str, list[float]] = {name: [] for name in ARMS}
-    fairs: dict[str, list[float]] = {name: [] for name in ARMS}
+    by_steps = Reading.titled(f"With the steps of {trials} whole trials")
+    by_trials = Reading.titled(f"With at most {trials} trials")
+    columns = f"{'seed':>4} {'arm':<16} {'best loss':>9} {'steps':>6} {'trials':>6} {'pruned':>6}"
+    print(f"{columns} {'of budget':>9} {'of found':>9} {'of budget, trials':>17}")
     with tempfile.TemporaryDirectory() as place:
         task = Task(Path(place) / "models")
-        print(f"{'seed':>4} {'arm':<16} {'best loss':>9} {'steps':>6} {'pruned':>6} {'of budget':>9} {'of found':>9}")
         for seed in range(seeds):
             courses = {
-                name: run_search(task, arm, trials, seed, Path(place) / f"{seed}-{number}")
+                name: run_search(task, arm, trials, seed, len(ARMS) * seed + number, Path(place) / f"{seed}-{number}")
                 for number, (name, arm) in enumerate(ARMS.items())
             }
-            goal = courses["random"].best
+            by_steps.add(courses)
+            by_trials.add({name: course.first(trials) for name, course in courses.items()})
             for name, course in courses.items():
-                reached = course.steps_to(goal)
-                budgets[name].append(reached / courses["random"].steps)
-                fairs[name].append(reached / courses["random"].steps_to(goal))
-                figures: list[Any] = [f"{course.best:9.4f}", f"{course.steps:6}", f"{course.pruned:6}"]
-                shares = (budgets[name][-1], fairs[name][-1])
-                print(f"{seed:4} {name:<16}", *figures, *(f"{share:9.3f}" for share in shares), flush=True)
-        print(f"\nMedian over {seeds} seeds of the steps to the best loss of {trials} random trials")
-        for name in ARMS:
-            reached = sum(map(math.isfinite, budgets[name]))
-            print(
-                f"  {name:<16} {statistics.median(budgets[name]):.3f} of the whole random search, "
-                f"{statistics.median(fairs[name]):.3f} of its steps to its best; reached by {reached} of {seeds}"
-            )
-        print(f"{task.trainings} trainings, {task.seconds / max(1, task.trainings):.2f} s each")
+                figures = [f"{course.best:9.4f}", f"{course.steps:6}", f"{len(course.ends):6}", f"{course.pruned:6}"]
+                shares = [f"{by_steps.of_budget[name][-1]:9.3f}", f"{by_steps.of_found[name][-1]:9.3f}"]
+                print(f"{seed:4} {name:<16}", *figures, *shares, f"{by_trials.of_budget[name][-1]:17.3f}", flush=True)
+    by_steps.print(seeds)
+    by_trials.print(seeds)
+    print(f"{task.trainings} trainings, {task.seconds / max(1, task.trainings):.2f} s each")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from flows.catalogue import find_flows
+from flows.export_help import EXPORT_HELP
 from llmops.errors import InputError, LlmopsError
 
 app = typer.Typer(
@@ -87,6 +88,7 @@ class Shown(StrEnum):
     job = "job"
 
 
+JobReference = Annotated[str, typer.Argument(metavar="ID", help="Its id, the beginning of it, or the provider's id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -121,22 +123,35 @@ def show_command(
     raise typer.Exit(show_difference(name, against, json=json))
 
 
-class Cancelled(StrEnum):
-    """What `llmops cancel` cancels."""
+class Ended(StrEnum):
+    """What `llmops cancel` and `llmops delete` are for."""
 
     job = "job"
 
 
 @app.command("cancel")
 def cancel(
-    what: Cancelled,
-    reference: Annotated[str, typer.Argument(metavar="ID", help="Its id, the beginning of it, or the provider's id.")],
+    what: Ended,
+    reference: JobReference,
     json: AsJson = False,
 ) -> None:
     """Cancel a fine-tuning job, where it runs; what it has cost by then stays to be paid."""
     from flows.job_commands import cancel_job
 
     raise typer.Exit(cancel_job(reference, json=json))
+
+
+@app.command("delete")
+def delete(
+    what: Ended,
+    reference: JobReference,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nobody.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Delete the model of a fine-tuning job, at its provider, and what the job left on this machine."""
+    from flows.job_deletion import delete_job
+
+    raise typer.Exit(delete_job(reference, yes=yes, json=json))
 
 
 class ServingEngine(StrEnum):
@@ -171,33 +186,7 @@ class Split(StrEnum):
     all = "all"
 
 
-@app.command(
-    "export",
-    epilog="""[bold]Formats[/bold]
-
-jsonl, json, csv, tsv, parquet  ·  all that a sample has; what is exported can be prepared again
-
-openai, azure, vertex, bedrock, bedrock-claude, bedrock-conversation  ·  fine-tuning files, checked by the rules there
-
-sharegpt, alpaca  ·  for training tools
-
-A file name that ends in .gz or .zst is packed.
-
-adapter, safetensors, gguf  ·  of a model: its adapter, full weights with tokenizer, or one file for llama.cpp
-
-[bold]Examples[/bold]
-
-llmops export support --format openai --to train.jsonl  ·  the training split of the latest version
-
-llmops export support@3 --split validation --format vertex --to validation.jsonl
-
-llmops export support --split all --format parquet --to support.parquet
-
-llmops export support --format bedrock --to titan.jsonl --config configs/export.yaml  ·  another model's limits
-
-llmops export models:/support@champion --format safetensors --to support-weights  ·  a model's full weights
-""",
-)
+@app.command("export", epilog=EXPORT_HELP)
 def export(
     name: Annotated[
         str,
@@ -250,7 +239,7 @@ def program() -> None:
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    if sys.argv[1:2] in (["list"], ["show"], ["cancel"], ["export"]):
+    if sys.argv[1:2] in (["list"], ["show"], ["cancel"], ["delete"], ["export"]):
         # They leave nothing to be tidied up, and threads of the table readers may bring the interpreter's own end down.
         os._exit(status)
     sys.exit(status)

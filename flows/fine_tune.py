@@ -15,10 +15,11 @@ from tasks.evaluation import log_figures
 from tasks.evaluation_result import EvaluationResult
 from tasks.fine_tuning_jobs import note_version, run_job, served
 from tasks.hosted_models import back_end
+from tasks.interruptions import watched_for_cancellation
 from tasks.job_approval import approve_job
 from tasks.job_cancellation import cancel_jobs
 from tasks.name_lock import name_lock
-from tasks.planned_jobs import logged_settings, plan_job, require_tunable, with_method
+from tasks.planned_jobs import enclosing_flow_runs, logged_settings, plan_job, require_tunable, with_method
 from tasks.promotion import decide, other_champion, promote
 from tasks.registry import register_model
 from tasks.report import publish_report
@@ -77,24 +78,28 @@ def fine_tune(
         log_params(run.run_id, settings)
         log_dataset(run.run_id, version, "training")
         plan = plan_job(place, base_model, training, scratch, version, name, job)
-        approve_job(plan, yes=yes)
-        tuned = run_job(plan)
-        with served(plan, tuned) as model:
-            baselines = [plan.base.asked_as, *other_champion(name, tuned.digest)]
-            evaluated = evaluate(version.uri, str(model.asked_as), baseline=baselines, evaluation=evaluation, gate=gate)
-            decision = decide(evaluated.comparisons, gate)
+        with watched_for_cancellation(enclosing_flow_runs()):
+            approve_job(plan, yes=yes)
+            tuned = run_job(plan)
+            with served(plan, tuned) as model:
+                baselines = [plan.base.asked_as, *other_champion(name, tuned.digest)]
+                evaluated = evaluate(
+                    version.uri, str(model.asked_as), baseline=baselines, evaluation=evaluation, gate=gate
+                )
+                decision = decide(evaluated.comparisons, gate)
 
-            probes = [(example.messages, example.output or "") for example in evaluated.examples]
-            tags = {"dataset": version.uri, "evaluation_run_id": evaluated.run_id, "verdict": decision.verdict}
-            registered = register_model(name, model, tuned.digest, tuned.run_id, probes, evaluation, tags, job)
-            note_version(plan, registered)
-            promotion = promote(name, str(registered.version), decision)
+                probes = [(example.messages, example.output or "") for example in evaluated.examples]
+                tags = {"dataset": version.uri, "evaluation_run_id": evaluated.run_id, "verdict": decision.verdict}
+                registered = register_model(name, model, tuned.digest, tuned.run_id, probes, evaluation, tags, job)
+                note_version(plan, registered)
+                promotion = promote(name, str(registered.version), decision)
 
         result = evaluated.model_copy(
             update={
                 "model_uri": promotion.model_uri,
                 "run_id": run.run_id,
                 "promotion": promotion,
+                "notes": [*evaluated.notes, *promotion.notes],
                 "open_with": viewing_commands(),
             }
         )

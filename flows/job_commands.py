@@ -1,4 +1,7 @@
-"""`llmops list jobs`, `llmops show job ID`, `llmops cancel job ID`: fine-tuning jobs, wherever they run."""
+"""`llmops list jobs`, `llmops show job ID`, `llmops cancel job ID`: fine-tuning jobs, wherever they run.
+
+`flows.job_deletion` has `llmops delete job ID`.
+"""
 
 import os
 import signal
@@ -65,6 +68,7 @@ def show_job(reference: str) -> Row:
         "created": record.created_at,
         "submitted": record.submitted_at,
         "finished": record.finished_at,
+        "deleted": record.deleted_at,
         "seconds": record.seconds,
         "trained_tokens": record.trained_tokens,
         "cost": record.cost,
@@ -102,8 +106,14 @@ def cancel_job(reference: str, *, json: bool) -> int:
     except LlmopsError as error:
         terminal.error(str(error))
         return error.exit_status
-    if json:
-        terminal.print_json(to_json({"job": record.id, "state": record.state_now, "message": message}).decode())
+    return said(terminal, record, message)
+
+
+def said(terminal: Terminal, record: "JobRecord", message: str) -> int:
+    """Print what was done to a job, and return the exit status."""
+    if terminal.json:
+        told = {"job": record.id, "state": record.state_now, "deleted": record.deleted_at, "message": message}
+        terminal.print_json(to_json(told).decode())
     else:
         terminal.out.print(message, markup=False, soft_wrap=True)
     return 0
@@ -116,34 +126,52 @@ def cancel(reference: str) -> tuple["JobRecord", str]:
         InputError: there is no such job, or it cannot be stopped from here.
         ServiceError: the provider, or the process that trains, does not heed it.
     """
+    from llmops.finetuning.backends import BackendError, JobStatus
     from llmops.finetuning.jobs import TRAINED_HERE, job_ledger
 
-    record = job_ledger().get(reference)
+    ledger = job_ledger()
+    record = ledger.get(reference)
     if record.ended:
         when = f" on {record.finished_at.astimezone():%Y-%m-%d %H:%M:%S}" if record.finished_at else ""
-        return record, f"Job {record.id} has ended already: it {_ENDED[record.state]}{when}."
+        message = f"Job {record.id} has ended already: it {_ENDED[record.state]}{when}."
+        from tasks.deployments import take_down
+
+        down = take_down(record)
+        return ledger.get(record.id), message + (f" {down}" if down else "")
     if record.backend in TRAINED_HERE:
         return _cancelled_here(record)
     if record.job_id is None:
         raise InputError(_not_submitted(record))
-    backend = _connected(record)
-    backend.cancel(record.job_id)
-    record = job_ledger().observe(record.id, backend.status(record.job_id))
+    backend = connected(record)
+    try:
+        backend.cancel(record.job_id)
+    except BackendError as error:
+        if error.kind != "missing":
+            raise
+    was_unknown = record.state == "unknown"
+    record = ledger.observe(record.id, backend.status(record.job_id))
     if record.ended:
         return record, f"Job {record.id} at {record.backend}: it {_ENDED[record.state]}."
     if record.state == "unknown":
-        raise ServiceError(f"{record.backend} at {record.endpoint} knows no job {record.job_id} (any more)")
+        nobody = f"{record.backend} at {record.endpoint} knows no job {record.job_id} (any more)"
+        if not was_unknown:
+            # Right after its creation some providers do not know a job yet.
+            raise ServiceError(f"{nobody}: the same command again gives it up")
+        record = ledger.observe(record.id, JobStatus(state="cancelled", reason=f"given up: {nobody}"))
+        return record, f"Gave job {record.id} up: {nobody}; the same fine-tuning starts a new attempt."
     now = record.provider_state or record.state
     return record, f"Asked {record.backend} to cancel job {record.id}; it is {now} there until it has stopped."
 
 
 def _model(record: "JobRecord") -> str | None:
+    if record.deleted_at is not None:
+        return "deleted"
     if record.version or record.model is None:
         return record.version
     return record.model.asked_as or record.model.model
 
 
-def _connected(record: "JobRecord") -> "FineTuningBackend":
+def connected(record: "JobRecord") -> "FineTuningBackend":
     """The back end of a job.
 
     Raises:
@@ -151,7 +179,7 @@ def _connected(record: "JobRecord") -> "FineTuningBackend":
     """
     from llmops.finetuning.backends import connect_backend
 
-    backend = connect_backend(record.backend)
+    backend = connect_backend(record.backend, record.settings)
     if backend.endpoint != record.endpoint:
         raise InputError(f"the job is at {record.endpoint}, and the environment here leads to {backend.endpoint}")
     return backend
@@ -170,7 +198,7 @@ def _refreshed(record: "JobRecord") -> tuple["JobRecord", str | None]:
     if record.job_id is None:
         return record, f"it is not submitted yet; {_owner(record)}"
     try:
-        status = _connected(record).status(record.job_id)
+        status = connected(record).status(record.job_id)
     except LlmopsError as error:
         return record, f"as it was told last, the provider cannot be asked: {error}"
     return job_ledger().observe(record.id, status), None

@@ -103,7 +103,8 @@ def lifecycle(
         )
         log_figures(run.run_id, result.metrics)
         set_tags(run.run_id, {"dataset": result.dataset, "model": result.model_uri, "verdict": str(result.verdict)})
-    return result.model_copy(update={"run_id": run.run_id})
+    notes = [*result.notes, *notes_on(search, backend)]
+    return result.model_copy(update={"run_id": run.run_id, "notes": notes})
 
 
 def trials_of(search: SearchConfig, backend: str) -> int:
@@ -120,6 +121,13 @@ def trials_of(search: SearchConfig, backend: str) -> int:
             f"backend {backend}; leave it out or set it to 0"
         )
     return 0
+
+
+def notes_on(search: SearchConfig, backend: str) -> list[str]:
+    """That there was no search although the settings have one."""
+    if trials_of(search, backend) == search.trials:
+        return []
+    return [f"There was no search: it trains on this machine, and what it finds does not hold for backend {backend}."]
 
 
 if __name__ == "__main__":

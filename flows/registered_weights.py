@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llmops.errors import InputError
-from llmops.settings import settings
 
 CHAMPION = "champion"
 
@@ -54,17 +53,5 @@ def find_weights(version: RegisteredVersion) -> Path:
         InputError: a provider keeps them.
     """
     from tasks.base_models import find_model
-    from tasks.hosted_models import find_hosted_model
 
-    hosted = find_hosted_model(version.uri)
-    if hosted is None:
-        return find_model(version.uri).path
-    training = settings().home / "training"
-    if hosted.model.backend == "ollama" and (training / hosted.model.job_id / "result.json").is_file():
-        # Ollama serves it, but it was trained here.
-        from llmops.finetuning.backends.local import LocalBackend
-
-        return LocalBackend(training).merged(hosted.model.job_id)
-    raise InputError(
-        f"{version.uri} is served by its provider, which keeps its weights: ask it as {hosted.require_answer()}"
-    )
+    return find_model(version.uri).path

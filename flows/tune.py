@@ -15,7 +15,7 @@ from tasks.base_models import prepare_base_model, require_base_model
 from tasks.datasets import dataset_store, training_pairs
 from tasks.progress import stage
 from tasks.search_conclusion import describe, nothing_is_left, require_a_finite_loss, search_result
-from tasks.search_finale import known_finale, reruns, run_finale
+from tasks.search_finale import Rerun, known_finale, known_outcomes, left_to_train, reruns, run_finale
 from tasks.search_report import pictures_place, publish_search
 from tasks.search_result import SearchResult
 from tasks.search_tracking import find_search_run, search_run, trial_run_ids
@@ -74,9 +74,10 @@ def tune(
             require_a_finite_loss(study)
             wanted = reruns(plan, study)
             say(f"{len(wanted)} trainings with new seeds" if wanted else "drawing")
-            finale = run_finale(plan, study, wanted, pairs, processes) if wanted else None
+            run_finale(plan, study, wanted, pairs, processes)
             about |= {"run_id": run.run_id, "run_ids": trial_run_ids(study, run.experiment_id)}
-            result = search_result(plan, study, finale=finale, pictures=pictures_place(run.run_id), **about)
+            about |= finale_of_it(plan, wanted)
+            result = search_result(plan, study, pictures=pictures_place(run.run_id), **about)
             publish_search(result, version.name, log_scaled(study))
             line.finish(describe(result))
     return result
@@ -114,14 +115,18 @@ def kept_search(plan: SearchPlan, study: Search, about: dict[str, Any]) -> Searc
         return None
     require_a_finite_loss(study)
     wanted = reruns(plan, study)
-    finale = known_finale(plan, wanted)
-    if wanted and finale is None:
+    if left_to_train(plan, study, wanted):
         return None
     run_ids = trial_run_ids(study, MlflowClient().get_run(run_id).info.experiment_id)
     pictures = pictures_place(run_id)
-    return search_result(
-        plan, study, finale=finale, run_id=run_id, run_ids=run_ids, pictures=pictures, reused=True, **about
-    )
+    about = {**about, **finale_of_it(plan, wanted), "run_id": run_id, "run_ids": run_ids}
+    return search_result(plan, study, pictures=pictures, reused=True, **about)
+
+
+def finale_of_it(plan: SearchPlan, wanted: list[Rerun]) -> dict[str, Any]:
+    """What the result says of the finale."""
+    outcomes = list(known_outcomes(plan, wanted).values())
+    return {"finale": known_finale(plan, wanted), "trained_again": outcomes}
 
 
 def log_scaled(study: Search) -> frozenset[str]:

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -24,11 +26,9 @@ from tasks.progress import stage
 )
 def prepare_base_model(spec: str, texts: Sequence[str], scratch: ScratchRecipe) -> ResolvedBase:
     """The folder of a base model; `texts` feed the tokenizer of one made from scratch."""
-    require_weights(spec)
     with stage(f"Base model {model_label(spec)}") as line:
-        base = resolve_base_model(
+        base = _resolved(
             spec,
-            models_dir=settings().home / "models",
             scratch=scratch,
             texts=texts,
             on_progress=lambda done, total, figures: line.update(done, total, _say(figures)),
@@ -44,8 +44,27 @@ def find_model(spec: str) -> ResolvedBase:
     Raises:
         InputError: there is no such model, or it is one that a provider keeps.
     """
+    return _resolved(spec)
+
+
+def _resolved(spec: str, **how_to_make_it: Any) -> ResolvedBase:
+    """The model; of a registered one that Ollama serves, the full weights that were trained on this machine.
+
+    Raises:
+        InputError: there is no such model, or its weights are not here.
+    """
+    models, training = settings().home / "models", settings().home / "training"
+    hosted = find_hosted_model(spec)
+    if hosted is not None and hosted.model.backend == "ollama":
+        if not (training / hosted.model.job_id / "result.json").is_file():
+            why = f"served by Ollama, and its training is no longer in {training}"
+            raise InputError(f"{spec} is {why}: ask it as {hosted.model.asked_as}")
+        from llmops.finetuning.backends.local import LocalBackend
+
+        weights = LocalBackend(training).merged(hosted.model.job_id)
+        return replace(resolve_base_model(str(weights), models_dir=models), name=hosted.uri)
     require_weights(spec)
-    return resolve_base_model(spec, models_dir=settings().home / "models")
+    return resolve_base_model(spec, models_dir=models, **how_to_make_it)
 
 
 def require_base_model(spec: str, training: TrainingConfig) -> None:

@@ -4,6 +4,7 @@ Each fact is in the ledger before the next step: that the job is wanted, what wa
 state. So the same command after a crash goes on where the last one was, and what has ended is kept.
 """
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +22,10 @@ from llmops.finetuning.backends import ENDED, JobStatus, TunedModel
 from llmops.finetuning.backends.backend import BackendError
 from llmops.finetuning.jobs import JobRecord, job_ledger
 from llmops.finetuning.jobs.estimates import trained_cost
+from llmops.finetuning.jobs.files import remove_training_files
 from llmops.finetuning.jobs.owner import JobOwner
 from tasks.base_models import model_label
-from tasks.hosted_models import deployment_name, serving_tags
+from tasks.deployments import deployment_name, still_running, take_down
 from tasks.interruptions import (
     FlowRunCancelledError,
     interruption_held_back,
@@ -33,10 +35,10 @@ from tasks.job_cancellation import stop_job
 from tasks.job_records import JobFollower, said_of_record
 from tasks.planned_jobs import PlannedJob, enclosing_flow_runs, logged_settings
 from tasks.progress import Stage, stage
-from tasks.promotion import CHAMPION
-from tasks.registry import DIGEST_TAG, find_version, version_at
 from tasks.tracking import log_dataset, log_params, set_tags, tracked_run
 from tasks.training import kept_training
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def run_job(plan: PlannedJob) -> TunedByJob:
     with stage("Training") as line:
         kept = _kept(plan)
         if kept is not None:
+            remove_training_files(plan.request.files)
             line.finish(f"kept from before · {said_of_record(kept.record)}")
             return kept
         with tracked_run("training", experiment=plan.version.name, resume_key=plan.digest) as run:
@@ -81,10 +84,12 @@ def run_job(plan: PlannedJob) -> TunedByJob:
             with _interruption_told(plan, line):
                 status, record = _train(plan, run.run_id, line)
             record = _require_success(plan, record, status)
-            _log_result(plan, record, run.run_id)
+            missing = _log_result(plan, record, run.run_id)
             if plan.local is not None:
                 plan.local.run_note.write_text(run.run_id)
-            line.finish(status.detail or said_of_record(record))
+            remove_training_files(plan.request.files)
+            said = status.detail or said_of_record(record)
+            line.finish(f"{said}; {missing}" if missing else said)
     assert record.model is not None
     return TunedByJob(plan.digest, record.model, run.run_id, record)
 
@@ -93,40 +98,44 @@ def run_job(plan: PlannedJob) -> TunedByJob:
 def served(plan: PlannedJob, tuned: TunedByJob) -> Iterator[TunedModel]:
     """Have what a job has made answer inside the block.
 
-    A deployment that costs money is taken down afterwards unless the model is champion then, or is to keep it.
+    A deployment that costs money is taken down should deploying it, or the block, be interrupted or fail, unless the
+    model is champion or is to keep it. Where the block ends well, `promote` has decided what becomes of it.
     """
-    model = deploy_model(plan, tuned)
     try:
-        yield model
-    except BaseException as error:
-        if isinstance(error, Exception):
-            _take_down(plan, tuned, model)
+        yield deploy_model(plan, tuned)
+    except BaseException:
+        _take_down(plan)
         raise
-    _take_down(plan, tuned, model)
 
 
 @task(name="deploy", cache_policy=NO_CACHE)
 def deploy_model(plan: PlannedJob, tuned: TunedByJob) -> TunedModel:
     """Have the model answer as something that can be evaluated and served."""
+    name = deployment_name(plan.record.name, plan.digest)
     with stage("Deploy") as line:
-        model = plan.backend.deploy(tuned.model, deployment_name(plan.record.name, tuned.model))
+        # Before anything is made that costs, so that whoever looks for it later finds it.
+        expected = {"deployment": plan.backend.deployment_of(tuned.model, name), "asked_as": None}
+        job_ledger().update(plan.record.id, model=tuned.model.model_copy(update=expected))
+        model = plan.backend.deploy(tuned.model, name)
         job_ledger().update(plan.record.id, model=model)
         line.finish(f"answers as {model_label(str(model.asked_as)) if plan.local else model.asked_as}")
     return model
 
 
-def _take_down(plan: PlannedJob, tuned: TunedByJob, model: TunedModel) -> None:
-    champion = version_at(plan.record.name, CHAMPION)
-    serves = champion is not None and champion.tags.get(DIGEST_TAG) == tuned.digest
-    if model.deployment is None or plan.settings.keep_deployment or serves:
+def _take_down(plan: PlannedJob) -> None:
+    """After a failure or an interruption, which an error of this must not hide."""
+    record = job_ledger().get(plan.record.id)
+    model = record.model
+    if model is None or model.deployment is None or plan.settings.keep_deployment:
         return
-    with stage("Take the deployment down") as line:
-        down = plan.backend.undeploy(model)
-        job_ledger().update(plan.record.id, model=down)
-        if (registered := find_version(plan.record.name, tuned.digest)) is not None:
-            for tag, value in serving_tags(down).items():
-                MlflowClient().set_model_version_tag(plan.record.name, registered.version, tag, value)
-        line.finish(f"{model.deployment}; the model stays")
+    with stage("Take the deployment down") as line, interruption_held_back():
+        line.finish(f"{model.deployment} may still run and cost: llmops cancel job {record.id} takes it down")
+        try:
+            line.finish(take_down(record, plan.backend) or "its model is champion")
+        except Exception as error:  # noqa: BLE001
+            said = still_running(f"Job {record.id}", model, error)
+            line.finish(said)
+            _log.warning("%s", said)
 
 
 def _kept(plan: PlannedJob) -> TunedByJob | None:
@@ -179,16 +188,16 @@ def _train(plan: PlannedJob, run_id: str, line: Stage) -> tuple[JobStatus, JobRe
     ledger, record = job_ledger(), plan.record
     follower = JobFollower(run_id, record, ledger, line)
     try:
-        if record.job_id is None or plan.local is not None:
-            line.update(0, None, f"submitting to {plan.backend.name}")
-            with interruption_held_back():
-                noted = ledger.get(record.id).noted
-                job_id = plan.backend.submit(plan.request, noted, lambda key, value: _note(record.id, key, value))
-                ledger.update(record.id, job_id=job_id)
-        else:
-            job_id = record.job_id
-        set_tags(run_id, {"job.id": job_id})
         with watched_for_cancellation(enclosing_flow_runs()):
+            if record.job_id is None or plan.local is not None:
+                line.update(0, None, f"submitting to {plan.backend.name}")
+                with interruption_held_back():
+                    noted = ledger.get(record.id).noted
+                    job_id = plan.backend.submit(plan.request, noted, lambda key, value: _note(record.id, key, value))
+                    ledger.update(record.id, job_id=job_id)
+            else:
+                job_id = record.job_id
+            set_tags(run_id, {"job.id": job_id})
             status = plan.backend.follow(job_id, follower.tell, plan.settings.waiting)
     except LlmopsError as error:
         follower.curves.write()
@@ -227,26 +236,43 @@ def _require_success(plan: PlannedJob, record: JobRecord, status: JobStatus) -> 
     if status.state == "cancelled":
         raise ServiceError(f"{where} was cancelled{f' ({status.reason})' if status.reason else ''}; {again}")
     if status.state != "succeeded" or status.model is None:
-        # An attempt that nobody knows of any more must not be waited for for ever.
-        job_ledger().update(record.id, state="failed", reason=status.reason or "the provider does not know it any more")
-        raise ServiceError(f"{where} is not known there any more; {again}")
+        # It may run, and cost, where another key looks: a new attempt is for a person to decide.
+        raise ServiceError(
+            f"{where} is not known at {plan.backend.endpoint} now: check key, project and region, and run the same "
+            f"command again; llmops cancel job {record.id} gives it up, after which {again}"
+        )
     model = TunedModel(
-        backend=plan.backend.name, model=status.model, base_model=plan.base.model, job_id=str(record.job_id)
+        backend=plan.backend.name,
+        model=status.model,
+        base_model=plan.base.model,
+        job_id=str(record.job_id),
+        endpoint=None if plan.backend.name == "local" else plan.backend.endpoint,
     )
     cost = 0.0 if plan.local else trained_cost(plan.backend.name, plan.base.model, record.trained_tokens)
     return job_ledger().update(record.id, model=record.model or model, cost=cost)
 
 
-def _log_result(plan: PlannedJob, record: JobRecord, run_id: str) -> None:
-    """The result's files (adapter, metrics, configuration) and what was paid, beside the curves."""
+def _log_result(plan: PlannedJob, record: JobRecord, run_id: str) -> str | None:
+    """The result's files (adapter, metrics, configuration) and what was paid, beside the curves.
+
+    Returns:
+        Why there are no files, where the provider gives none out; the model is there all the same.
+    """
+    missing = None
     with tempfile.TemporaryDirectory() as folder:
-        files = plan.backend.fetch(str(record.job_id), Path(folder))
-        if files:
-            MlflowClient().log_artifacts(run_id, folder)
+        try:
+            if plan.backend.fetch(str(record.job_id), Path(folder)):
+                MlflowClient().log_artifacts(run_id, folder)
+        except BackendError as error:
+            if error.transient:
+                raise
+            missing = f"without its result files: {error}"
+            _log.warning("job %s %s", record.id, missing)
     figures = {"trained_tokens": record.trained_tokens, "cost": record.cost, "job_seconds": record.seconds}
     for name, value in figures.items():
         if value is not None:
             MlflowClient().log_metric(run_id, name, value)
+    return missing
 
 
 @contextmanager

@@ -2,16 +2,17 @@
 
 from pydantic import BaseModel
 
-from llmops.errors import InputError
+from llmops.errors import InputError, LlmopsError
 from llmops.finetuning.backends import FineTuningBackend, JobSettings, TunedModel, connect_backend
-from llmops.finetuning.backends.backend import BackendError
 from llmops.settings import settings
+from tasks.version_names import DIGEST_TAG
 
 BACKEND_TAG = "llmops.backend"
 MODEL_TAG = "llmops.hosted_model"
 BASE_TAG = "llmops.base_model"
 JOB_TAG = "llmops.job_id"
 REGION_TAG = "llmops.region"
+ENDPOINT_TAG = "llmops.endpoint"
 ASKED_AS_TAG = "llmops.asked_as"
 DEPLOYMENT_TAG = "llmops.deployment"
 SETTINGS_TAG = "llmops.job_settings"
@@ -25,6 +26,7 @@ class HostedModel(BaseModel):
         name, version: the same in parts.
         model: what the tags say of it; `asked_as` is None while nothing serves it.
         settings: of the job that made it: how it is deployed.
+        digest: names its content.
     """
 
     uri: str
@@ -32,18 +34,25 @@ class HostedModel(BaseModel):
     version: str
     model: TunedModel
     settings: JobSettings
+    digest: str
 
     def require_answer(self) -> str:
         """The ``provider/model`` that answers.
 
         Raises:
-            InputError: its deployment was taken down.
+            InputError: its deployment was taken down, or is not where the environment leads.
         """
         if self.model.asked_as is None:
             raise InputError(
                 f"{self.uri} is {self.model.model} at {self.model.backend}, and nothing serves it: its deployment was "
                 f"taken down. Fine-tune with the same settings and --job.keep-deployment to have it deployed again"
             )
+        if self.model.endpoint is not None:
+            try:
+                backend = back_end(self.model.backend, self.settings)
+            except LlmopsError:
+                return self.model.asked_as  # asking may need less of the environment than training
+            require_endpoint(self.model, backend)
         return self.model.asked_as
 
 
@@ -85,10 +94,12 @@ def hosted_model(version: object) -> HostedModel | None:
             base_model=tags.get(BASE_TAG, ""),
             job_id=tags.get(JOB_TAG, ""),
             region=tags.get(REGION_TAG) or None,
+            endpoint=tags.get(ENDPOINT_TAG) or None,
             asked_as=tags.get(ASKED_AS_TAG) or None,
             deployment=tags.get(DEPLOYMENT_TAG) or None,
         ),
         settings=JobSettings.model_validate_json(tags.get(SETTINGS_TAG) or "{}"),
+        digest=tags.get(DIGEST_TAG, ""),
     )
 
 
@@ -99,7 +110,6 @@ def reference_tags(model: TunedModel, job: JobSettings) -> dict[str, str]:
         MODEL_TAG: model.model,
         BASE_TAG: model.base_model,
         JOB_TAG: model.job_id,
-        REGION_TAG: model.region or "",
         SETTINGS_TAG: job.model_dump_json(exclude_defaults=True),
         **serving_tags(model),
     }
@@ -107,7 +117,12 @@ def reference_tags(model: TunedModel, job: JobSettings) -> dict[str, str]:
 
 def serving_tags(model: TunedModel) -> dict[str, str]:
     """The tags that say what serves a hosted model."""
-    return {ASKED_AS_TAG: model.asked_as or "", DEPLOYMENT_TAG: model.deployment or ""}
+    return {
+        ASKED_AS_TAG: model.asked_as or "",
+        DEPLOYMENT_TAG: model.deployment or "",
+        REGION_TAG: model.region or "",
+        ENDPOINT_TAG: model.endpoint or "",
+    }
 
 
 def require_weights(spec: str) -> None:
@@ -120,7 +135,8 @@ def require_weights(spec: str) -> None:
     if hosted is not None:
         raise InputError(
             f"{spec} is a reference to {hosted.model.model} at {hosted.model.backend}: its weights are not on this "
-            f"machine; name a model with weights, or fine-tune it there (--backend {hosted.model.backend})"
+            f"machine: ask it as {hosted.model.asked_as}, fine-tune it there (--backend {hosted.model.backend}), or "
+            "name a model with weights"
         )
 
 
@@ -142,32 +158,15 @@ def back_end(name: str, job: JobSettings) -> FineTuningBackend:
     return connect_backend(name, job)
 
 
-def deploy_again(hosted: HostedModel) -> TunedModel:
-    """Have a version answer whose deployment was taken down, and note that on it; nothing where something serves it.
+def require_endpoint(model: TunedModel, backend: FineTuningBackend) -> FineTuningBackend:
+    """The back end, once it is known to be where the model is.
 
     Raises:
-        ServiceError: the provider cannot deploy it.
+        InputError: the environment leads to another endpoint.
     """
-    from mlflow import MlflowClient
-
-    if hosted.model.asked_as is not None:
-        return hosted.model
-    try:
-        backend = back_end(hosted.model.backend, hosted.settings)
-        model = backend.deploy(hosted.model, deployment_name(hosted.name, hosted.model))
-    except BackendError as error:
-        raise BackendError(f"{hosted.uri} could not be deployed again: {error}", error.kind) from error
-    for tag, value in serving_tags(model).items():
-        MlflowClient().set_model_version_tag(hosted.name, hosted.version, tag, value)
-    return model
-
-
-def deployment_name(name: str, model: TunedModel) -> str:
-    """What a model's deployment is called at a provider that lets one choose: the same for the same model.
-
-    >>> deployment_name("Support", TunedModel(backend="azure", model="m", base_model="b", job_id="ftjob-1"))
-    'support-47b44532'
-    """
-    from llmops.digests import content_digest
-
-    return f"{name.lower()[:40]}-{content_digest([model.backend, model.job_id])[:8]}"
+    if model.endpoint not in (None, backend.endpoint):
+        raise InputError(
+            f"{model.model} is at {model.endpoint}, and the environment here leads to {backend.endpoint}: "
+            f"set it as it was when backend {model.backend} made that model"
+        )
+    return backend

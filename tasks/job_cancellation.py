@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from llmops.errors import LlmopsError
 from llmops.finetuning.backends import ENDED, FineTuningBackend, JobSettings
 from llmops.finetuning.jobs import TRAINED_HERE, job_ledger
+from tasks.deployments import take_down
 from tasks.hosted_models import back_end
 from tasks.interruptions import end_cancelled_flow_run
 
@@ -38,6 +39,9 @@ def stop_job(record_id: str, backend: FineTuningBackend, job: JobSettings) -> st
     except LlmopsError as error:
         ledger.update(record.id, reason=str(error))
         return f"interrupted; {name} could not be cancelled ({error}): llmops cancel job {record.id}"
+    if record.state == "unknown":
+        look = f"check key, project and region, then llmops cancel job {record.id}"
+        return f"interrupted; {name} is not known at {backend.endpoint} now and may go on: {look}"
     if record.state not in ENDED:
         # It takes a while there; nobody waits for that.
         record = ledger.update(record.id, state="cancelled", reason="its flow run was stopped")
@@ -47,14 +51,20 @@ def stop_job(record_id: str, backend: FineTuningBackend, job: JobSettings) -> st
 
 
 def cancel_jobs(flow: Any, flow_run: "FlowRun", state: Any) -> None:
-    """Hook of a flow that was cancelled: stop the jobs that its process did not, which Prefect may have killed."""
-    parameters = flow_run.parameters.get("job") or {}
-    job = parameters if isinstance(parameters, JobSettings) else JobSettings.model_validate(parameters)
+    """Hook of a flow that was cancelled: stop what its process did not, which Prefect may have killed.
+
+    These are its jobs, and what serves the model of one that has ended.
+    """
     for record in job_ledger().of_flow_run(str(flow_run.id)):
-        if record.ended or record.backend in TRAINED_HERE:
+        if record.backend in TRAINED_HERE:
             continue
         try:
-            _log.warning("%s", stop_job(record.id, back_end(record.backend, job), job))
+            if not record.ended:
+                said = stop_job(record.id, back_end(record.backend, record.settings), record.settings)
+            else:
+                said = None if record.settings.keep_deployment else take_down(record)
+            if said:
+                _log.warning("job %s: %s", record.id, said)
         except LlmopsError as error:
-            _log.error("job %s could not be cancelled: %s", record.id, error)
+            _log.error("job %s could not be stopped: %s (llmops cancel job %s)", record.id, error, record.id)
     end_cancelled_flow_run(flow_run.id)

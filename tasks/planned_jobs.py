@@ -16,10 +16,12 @@ from llmops.evaluation.config import EvaluationConfig
 from llmops.finetuning import ResolvedBase, ScratchRecipe, TrainingConfig
 from llmops.finetuning.backends import HOSTED, Estimate, FineTuningBackend, JobSettings, TuningRequest
 from llmops.finetuning.backends.backend import set_fields
+from llmops.finetuning.backends.bedrock_families import invoked_as
 from llmops.finetuning.jobs import JobRecord, job_key, job_ledger
 from llmops.finetuning.jobs.files import write_training_files
 from llmops.llm.providers import connect
 from llmops.settings import settings
+from tasks.base_answers import require_answer
 from tasks.base_models import prepare_base_model, require_base_model, require_room_for_answers
 from tasks.datasets import dataset_store, training_pairs
 from tasks.hosted_models import find_hosted_model
@@ -65,8 +67,13 @@ class PlannedJob:
 
     @property
     def digest(self) -> str:
-        """Names what comes out: the same for the same training, or the same attempt at a provider."""
-        return self.local.digest if self.local else content_digest([self.record.key, self.record.attempt])
+        """Names what comes out: the same for the same training served in the same way, or the same attempt."""
+        if self.local is None:
+            return content_digest([self.record.key, self.record.attempt])
+        if self.backend.name == "local":
+            return self.local.digest
+        served = self.settings.ollama.model_dump(mode="json")
+        return content_digest([self.local.digest, self.backend.name, self.backend.endpoint, served])
 
     @property
     def estimate(self) -> Estimate:
@@ -129,10 +136,12 @@ def plan_job(
 ) -> PlannedJob:
     """Find the base, write the data as the back end wants it, price it, and put the job into the ledger.
 
-    The same job as of an earlier command is found there again, with all that was done of it.
+    The same job as of an earlier command is found there again, with all that was done of it. A base at a provider is
+    asked one short question before the first attempt.
 
     Raises:
-        InputError: the provider would refuse the data.
+        InputError: the provider would refuse the data, or the base cannot be asked by its name.
+        ServiceError: the base does not answer now.
     """
     if backend.name in HOSTED:
         base, local = _elsewhere(backend, base_model, job), None
@@ -140,17 +149,6 @@ def plan_job(
         base = _here(base_model, scratch, version, job)
         assert base.weights is not None
         local = job_for(base.weights, version, training)
-    with stage("Training data") as line:
-        store = dataset_store()
-        files = write_training_files(
-            {split: store.batches(version, split) for split in ("train", "validation")},
-            backend.data_format(base.model),
-            settings().home / "jobs" / "files",
-            what=version.uri,
-        )
-        request = TuningRequest(base.model, name, "", training, files)
-        estimate = backend.estimate(request)
-        line.finish(f"{files.examples:,} examples; {said_of(estimate)}")
     hyperparameters = backend.hyperparameters(base.model, training)
     identity: dict[str, Any] = {
         "backend": backend.name,
@@ -160,11 +158,27 @@ def plan_job(
         "dataset_digest": version.digest,
         "hyperparameters": hyperparameters,
     }
+    key = job_key(**identity)
+    if local is None and not job_ledger().was_submitted(key):
+        require_answer(base.asked_as)
+    with stage("Training data") as line:
+        store = dataset_store()
+        files = write_training_files(
+            {split: store.batches(version, split) for split in ("train", "validation")},
+            backend.data_format(base.model),
+            # Of this job alone: it is removed when the job has succeeded.
+            settings().home / "jobs" / "files" / key[:16],
+            what=version.uri,
+        )
+        request = TuningRequest(base.model, name, "", training, files)
+        estimate = backend.estimate(request)
+        line.finish(f"{files.examples:,} examples; {said_of(estimate)}")
     record = job_ledger().begin(
-        job_key(**identity),
+        key,
         **identity,
         dataset=version.uri,
         estimate=estimate,
+        settings=job,
         token=local.folder.name if local else None,
         flow_run_id=flow_run.get_id(),
     )
@@ -223,4 +237,5 @@ def _elsewhere(backend: FineTuningBackend, base_model: str, job: JobSettings) ->
             "provider's (--base-model), as its documentation does"
         )
     provider = _PROVIDERS.get(backend.name, backend.name)
-    return TuningBase(base_model, base_model, job.baseline or f"{provider}/{base_model}")
+    asked = invoked_as(base_model) if provider == "bedrock" else base_model
+    return TuningBase(base_model, base_model, job.baseline or f"{provider}/{asked}")

@@ -17,15 +17,15 @@ from pydantic import BaseModel
 
 from llmops.errors import InputError
 from llmops.evaluation import GateConfig, Verdict
+from tasks.deployments import deploy_again, retire, take_retired_down
 from tasks.gate_events import announce_promotion
-from tasks.hosted_models import deploy_again, hosted_model
-from tasks.registry import DIGEST_TAG, version_at
+from tasks.hosted_models import hosted_model
+from tasks.registry import version_at
+from tasks.version_names import CHAMPION, DIGEST_TAG, PREVIOUS
 
 if TYPE_CHECKING:
     from tasks.evaluation_result import ComparedWith
 
-CHAMPION = "champion"
-PREVIOUS = "previous"
 REPLACED_TAG = "llmops.replaced"
 REASON_TAG = "llmops.champion_because"
 ANNOUNCED_TAG = "llmops.champion_announced"
@@ -66,7 +66,11 @@ def other_champion(name: str, digest: str | None = None) -> list[str]:
 
 
 class Promotion(BaseModel):
-    """What became of the aliases; `passed` is what the gate said."""
+    """What became of the aliases; `passed` is what the gate said.
+
+    Attributes:
+        notes: what still runs and costs although its model is not champion.
+    """
 
     passed: bool
     status: Literal["promoted", "already champion", "not promoted"]
@@ -74,6 +78,7 @@ class Promotion(BaseModel):
     version: str
     champion: str | None
     reason: str
+    notes: list[str] = []
 
     @property
     def model_uri(self) -> str:
@@ -94,7 +99,11 @@ class Promotion(BaseModel):
 
 @task(name="promote", cache_policy=NO_CACHE)
 def promote(name: str, version: str, decision: Decision) -> Promotion:
-    """Give a version the alias ``champion`` if the gate passed; its predecessor keeps ``previous``."""
+    """Give a version the alias ``champion`` if the gate passed; its predecessor keeps ``previous``.
+
+    A deployment that costs by the hour is then taken down: that of the predecessor, or of the version that was not
+    promoted.
+    """
     client = MlflowClient()
     champion = version_at(name, CHAMPION)
     current = str(champion.version) if champion else None
@@ -102,11 +111,13 @@ def promote(name: str, version: str, decision: Decision) -> Promotion:
         status = "already champion"
     elif not decision.passed:
         status = "not promoted"
+        retire(name, version)
     else:
         status = "promoted"
         if current is not None:
             client.set_model_version_tag(name, version, REPLACED_TAG, current)
             client.set_registered_model_alias(name, PREVIOUS, current)
+            retire(name, current)
         make_champion(name, version, decision.reason)
         current = version
     announce_champion(name)
@@ -117,6 +128,7 @@ def promote(name: str, version: str, decision: Decision) -> Promotion:
         champion=current,
         reason=decision.reason,
         passed=decision.passed,
+        notes=take_retired_down(name),
     )
 
 
@@ -140,22 +152,23 @@ def announce_champion(name: str) -> None:
 
 
 class Rollback(BaseModel):
-    """Which version gave the alias ``champion`` back to which."""
+    """Which version gave the alias ``champion`` back to which; `notes`: what still runs and costs."""
 
     name: str
     former: str
     champion: str
     previous: str | None
+    notes: list[str] = []
 
 
 @task(name="roll back", cache_policy=NO_CACHE)
 def roll_back(name: str) -> Rollback:
     """Give ``champion`` back to the version that held it before; ``previous`` moves one further back.
 
-    A hosted model whose deployment was taken down is deployed again first.
+    A hosted model is deployed first, and what served the other one is taken down in the end.
 
     Raises:
-        InputError: there is no such model, no champion, or nothing before it.
+        InputError: there is no such model, no champion, or nothing before it, or the environment leads elsewhere.
         ServiceError: its provider could not deploy it again; the aliases stay as they are.
     """
     client = MlflowClient()
@@ -173,6 +186,7 @@ def roll_back(name: str) -> Rollback:
         raise InputError(f"{name} has had no champion before version {former}")
     if (hosted := hosted_model(previous)) is not None:
         deploy_again(hosted)
+    retire(name, former)
     make_champion(name, successor, f"rolled back from version {former}")
     before = previous.tags.get(REPLACED_TAG)
     if before and before != former:
@@ -181,4 +195,5 @@ def roll_back(name: str) -> Rollback:
         client.delete_registered_model_alias(name, PREVIOUS)
         before = None
     announce_champion(name)
-    return Rollback(name=name, former=former, champion=successor, previous=before)
+    notes = take_retired_down(name)
+    return Rollback(name=name, former=former, champion=successor, previous=before, notes=notes)

@@ -12,7 +12,7 @@ from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from llmops.errors import LlmopsError
+from llmops.errors import LlmopsError, ServiceError
 from llmops.evaluation.config import EvaluationConfig
 from llmops.finetuning.backends import TunedModel
 from llmops.finetuning.backends.settings import JobSettings
@@ -23,8 +23,8 @@ from tasks.crash_recovery import mlflow_run_tag
 from tasks.hosted_models import reference_tags
 from tasks.progress import Stage, stage
 from tasks.tracking import set_tags
+from tasks.version_names import DIGEST_TAG
 
-DIGEST_TAG = "llmops.model_digest"
 REFERENCE_FOLDER = "hosted_model"
 
 
@@ -113,11 +113,17 @@ def find_version(name: str, digest: str) -> ModelVersion | None:
 
 
 def version_at(name: str, alias: str) -> ModelVersion | None:
-    """The version an alias points at, or None."""
+    """The version an alias points at, or None.
+
+    Raises:
+        ServiceError: the registry cannot tell, which is not the same as None.
+    """
     try:
         return MlflowClient().get_model_version_by_alias(name, alias)
-    except MlflowException:
-        return None
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None  # no such model, no such alias
+        raise ServiceError(f"the model registry does not tell the {alias} of {name}: {error.message}") from error
 
 
 def _log(weights: Path, run_id: str, example: Sequence[Message], evaluation: EvaluationConfig) -> str:

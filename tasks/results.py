@@ -3,7 +3,7 @@
 from typing import Any
 
 from pydantic import BaseModel, field_serializer
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
@@ -59,4 +59,5 @@ class RollbackResult(FlowResult):
 
     def __rich__(self) -> RenderableType:
         done = self.rollback
-        return Text(f"{done.name}: version {done.champion} is champion again, version {done.former} no longer is.")
+        said = f"{done.name}: version {done.champion} is champion again, version {done.former} no longer is."
+        return Group(Text(said), *(Text(note, "yellow") for note in done.notes))

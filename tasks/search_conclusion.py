@@ -1,11 +1,11 @@
 """What a search has come to, as the result that people and the next step of a pipeline get."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmops.errors import InputError
-from llmops.tuning import Search, Trial
+from llmops.tuning import Search, Trial, TrialOutcome
 from tasks.search_result import (
     FinaleResult,
     SearchResult,
@@ -33,6 +33,11 @@ def require_a_finite_loss(search: Search) -> None:
         return
     if trials and all(one.state == "diverged" for one in trials):
         raise InputError("the loss of every trial became infinite; lower the learning rates of the search space")
+    if trials and all(one.state == "given up" for one in trials):
+        raise InputError(
+            f"every trial failed and was given up: {trials[-1].reason}; mend that, and search anew with another "
+            "search.seed"
+        )
     why = search.why_stopped() or "there are some left"
     raise InputError(f"no trial ran to its end ({why}); give more trials or a larger budget")
 
@@ -44,6 +49,7 @@ def search_result(
     base_model: str,
     scratch: Mapping[str, Any],
     finale: FinaleResult | None = None,
+    trained_again: Sequence[TrialOutcome] = (),
     run_id: str | None = None,
     run_ids: Mapping[int, str] | None = None,
     pictures: str | None = None,
@@ -56,13 +62,14 @@ def search_result(
         search: the same, open in this process.
         base_model: as a person named it.
         scratch: what a person set for a model made from scratch.
-        finale: of the finalists.
+        finale: of the finalists; trained_again: their trainings.
         run_id: MLflow run of the search; run_ids: those of the trials by their numbers.
         pictures: where they are.
         reused: nothing was trained.
     """
     require_a_finite_loss(search)
     trials = [trial_result(one, plan, search, run_ids or {}) for one in search.trials() if one.state != "running"]
+    importances = search.importances()
     best_number = finale.winner if finale else search.best().number + 1
     best = next(one.values for one in trials if one.number == best_number)
     return SearchResult(
@@ -72,17 +79,17 @@ def search_result(
         trials=trials,
         pareto=[one.number + 1 for one in search.pareto_front()],
         objectives=list(plan.search.objectives),
-        importances=search.importances() or {},
+        importances=importances or {},
         finale=finale,
         stopped=search.why_stopped() or f"all {search.planned} trials are done",
-        spent=_spent(plan, search),
+        spent=_spent(plan, search, trained_again),
         reused=reused,
         run_id=run_id,
         pictures=pictures,
         next_command=fine_tune_command(
             plan.version.uri, base_model, {**plan.training.model_dump(exclude_unset=True), **best}, scratch
         ),
-        notes=_notes(plan, finale, best),
+        notes=_notes(plan, finale, best, trials, importances, search.budget_spent(trained_again)),
     )
 
 
@@ -103,25 +110,41 @@ def trial_result(one: Trial, plan: SearchPlan, search: Search, run_ids: Mapping[
         cost=outcome.cost if outcome else None,
         steps=outcome.steps if outcome else None,
         run_id=run_ids.get(one.number + 1),
+        reason=one.reason,
     )
 
 
-def _spent(plan: SearchPlan, search: Search) -> SearchSpent:
-    spent = search.spent()
+def _spent(plan: SearchPlan, search: Search, trained_again: Sequence[TrialOutcome]) -> SearchSpent:
+    spent = search.spent().with_more(trained_again, plan.search.cost_per_hour)
     cost = spent.cost if plan.search.cost_per_hour is not None else None
     return SearchSpent(trials=spent.trials, seconds=spent.seconds, tokens=spent.tokens, cost=cost)
 
 
-def _notes(plan: SearchPlan, finale: FinaleResult | None, best: Mapping[str, Any]) -> list[str]:
-    notes = []
+def _notes(
+    plan: SearchPlan,
+    finale: FinaleResult | None,
+    best: Mapping[str, Any],
+    trials: Sequence[TrialResult],
+    importances: Mapping[str, float] | None,
+    spent: str | None,
+) -> list[str]:
+    notes = [f"Trial {one.number} was given up: {one.reason}" for one in trials if one.reason]
     if plan.training.max_steps is not None and "epochs" in plan.search.space:
         notes.append("Epochs were not searched: training.max_steps sets the length.")
     if edges := at_the_edge(plan, best):
         notes.append(
             f"The best lies at the edge of the space: {', '.join(edges)}; a wider range may hold a better one."
         )
-    if finale is None and plan.search.finalists:
-        notes.append("There was no finale: fewer than two different configurations ran to their end.")
+    if importances == {}:
+        notes.append("What mattered cannot be told from chance: no field explains more of the loss than luck does.")
+    seeds = len(finale.finalists[0].seeds) if finale else 0
+    if plan.search.finalists and seeds < plan.search.finalist_seeds:
+        different = {tuple(one.values.items()) for one in trials if one.state == "finished"}
+        if len(different) < 2:
+            notes.append("There was no finale: fewer than two different configurations ran to their end.")
+        else:
+            why = f": {spent}" if spent else ""
+            notes.append(f"The finale has {seeds} of {plan.search.finalist_seeds} new seeds{why}.")
     return notes
 
 

@@ -211,7 +211,7 @@ def _draw_scale(axes: Axes, column: int, scale: _Scale) -> None:
 def importance_figure(importances: Mapping[str, float]) -> Figure:
     """How much of the variation of the loss each field explains, most first."""
     ordered = sorted(importances.items(), key=lambda item: -item[1])
-    figure = _figure(1.1 + 0.42 * len(ordered))
+    figure = _figure(1.3 + 0.42 * len(ordered))
     axes = figure.subplots()
     shares = [100 * share for _, share in ordered]
     axes.barh(range(len(ordered)), shares, color=FINISHED, height=0.6)
@@ -220,7 +220,10 @@ def importance_figure(importances: Mapping[str, float]) -> Figure:
     axes.set_yticks(range(len(ordered)), [name for name, _ in ordered], parse_math=False)
     axes.set_ylim(len(ordered) - 0.4, -0.6)
     axes.set_xlim(0, max([*shares, 1]) * 1.12)
-    axes.set_xlabel("share of the variation of the validation loss, %")
+    axes.set_xlabel(
+        "share of the variation of the validation loss of trials that ran to their end, %;\n"
+        "a field that is not shown cannot be told from chance"
+    )
     axes.grid(axis="x", alpha=0.3)
     return figure
 

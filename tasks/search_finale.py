@@ -1,8 +1,12 @@
 """The finale of a search: its best configurations trained again with new seeds."""
 
+import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from prefect import task
@@ -10,13 +14,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled
 
 from llmops.errors import InputError
-from llmops.finetuning import TrainingDivergedError
-from llmops.tuning import Finalist, Search, finalists, judge_finalists
+from llmops.finetuning import TrainingDivergedError, TrainingEvent
+from llmops.tuning import Finalist, Search, TrialOutcome, finalists, judge_finalists
 from tasks.datasets import TrainingPairs, training_pairs
 from tasks.search_result import FinaleResult, FinalistResult
-from tasks.search_trials import OF_SEARCH_TAG, TRIAL_TAG, SearchPlan, remove_unfinished
+from tasks.search_trials import OF_SEARCH_TAG, TRIAL_TAG, SearchPlan, outcome_of, remove_unfinished
 from tasks.tracking import inside_run
-from tasks.training import kept_training, train_model
+from tasks.training import train_model
 from tasks.worker_processes import WorkerProcesses, interruptible
 
 
@@ -25,7 +29,7 @@ class Rerun:
     """One training of the finale: a trial's values with a new seed."""
 
     number: int
-    values: dict[str, Any]
+    values: dict[str, Any] = field(hash=False)
     seed: int
 
     @property
@@ -45,62 +49,104 @@ def reruns(plan: SearchPlan, search: Search) -> list[Rerun]:
     return [Rerun(one.number + 1, one.values, one.seeds[place]) for place in seeds for one in chosen]
 
 
+def known_outcomes(plan: SearchPlan, wanted: Iterable[Rerun]) -> dict[Rerun, TrialOutcome]:
+    """What trainings of the finale have come to, by this command or one before, diverged ones among them."""
+    return {one: outcome for one in wanted if (outcome := _noted(plan, one)) is not None}
+
+
+def left_to_train(plan: SearchPlan, search: Search, wanted: Sequence[Rerun]) -> list[Rerun]:
+    """The trainings of the finale that are to be done: none once the budget is spent."""
+    known = known_outcomes(plan, wanted)
+    left = [one for one in wanted if one not in known]
+    return [] if left and search.budget_spent(known.values()) else left
+
+
 def known_finale(plan: SearchPlan, wanted: Sequence[Rerun]) -> FinaleResult | None:
-    """The finale if all its trainings are there from before."""
-    losses = []
-    for one in wanted:
-        kept = kept_training(plan.job(plan.config(one.values, seed=one.seed)))
-        if kept is None or kept.result.validation_loss is None:
-            return None
-        losses.append(kept.result.validation_loss)
-    return finale_of(wanted, losses) if losses else None
+    """The judgement on the finalists from the seeds that all of them were trained with; None where there is none.
+
+    Raises:
+        InputError: each finalist diverged with one of the seeds.
+    """
+    known = known_outcomes(plan, wanted)
+    cut_off = {one.seed for one in wanted if one not in known}
+    whole = [one for one in wanted if one.seed not in cut_off]
+    return finale_of(whole, [known[one].loss for one in whole]) if whole else None
 
 
 def run_finale(
     plan: SearchPlan, search: Search, wanted: Sequence[Rerun], pairs: TrainingPairs, processes: WorkerProcesses
-) -> FinaleResult:
-    """Train the finalists with their new seeds, and judge.
-
-    Raises:
-        InputError: each of them diverged with one of the seeds.
-    """
-    workers = min(plan.search.workers, len(wanted))
-    if workers == 1:
-        return finale_of(wanted, [train_again(plan, search.name, one, pairs) for one in wanted])
+) -> None:
+    """Train the finalists with their new seeds, until the budget is spent; `known_finale` has what came of it."""
+    left = left_to_train(plan, search, wanted)
+    workers = min(plan.search.workers, len(left))
+    if workers < 2:
+        _train_all(plan, search, left, wanted, pairs)
+        return
     arguments = [
-        {"number": place + 1, "plan": plan, "name": search.name, "wanted": list(wanted[place::workers])}
+        {"number": place + 1, "plan": plan, "mine": left[place::workers], "wanted": list(wanted)}
         for place in range(workers)
     ]
-    by_worker = processes.run(finale_worker, arguments, lambda: 0)
-    losses = [math.nan] * len(wanted)
-    for place, share in enumerate(by_worker):
-        losses[place::workers] = share
-    return finale_of(wanted, losses)
+    processes.run(finale_worker, arguments, lambda: len(known_outcomes(plan, wanted)))
 
 
-def train_again(plan: SearchPlan, name: str, one: Rerun, pairs: TrainingPairs) -> float:
-    """Validation loss of a finalist with one seed; infinite where the training diverged."""
+def _train_all(
+    plan: SearchPlan, search: Search, mine: Iterable[Rerun], wanted: Sequence[Rerun], pairs: TrainingPairs
+) -> None:
+    for one in mine:
+        if one in left_to_train(plan, search, wanted):
+            train_again(plan, search.name, one, pairs)
+
+
+def train_again(plan: SearchPlan, name: str, one: Rerun, pairs: TrainingPairs) -> None:
+    """Train a finalist with one seed, and note what came of it."""
     config = plan.config(one.values, seed=one.seed)
     job = plan.job(config)
+    began, steps = time.monotonic(), 0
+
+    def follow(event: TrainingEvent) -> None:
+        nonlocal steps
+        steps = event.step
+
     with inside_run(plan.run_id, {OF_SEARCH_TAG: name, TRIAL_TAG: str(one.number), "finalist": "true"}):
         try:
-            trained = train_model(one.title, job, plan.base, pairs, config, plan.version)
+            trained = train_model(one.title, job, plan.base, pairs, config, plan.version, follow)
         except TrainingDivergedError:
             remove_unfinished(job)
-            return math.inf
-    loss = trained.result.validation_loss
-    return math.inf if loss is None else loss
+            _note(plan, one, TrialOutcome(math.inf, seconds=time.monotonic() - began, steps=steps))
+            return
+    _note(plan, one, outcome_of(trained.result))
+
+
+def _file(plan: SearchPlan, one: Rerun) -> Path:
+    """Holds what a training of the finale came to, a diverged one too, of which nothing else is kept."""
+    return plan.folder / "finale" / f"{plan.job(plan.config(one.values, seed=one.seed)).digest}.json"
+
+
+def _note(plan: SearchPlan, one: Rerun, outcome: TrialOutcome) -> None:
+    file = _file(plan, one)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(f".{os.getpid()}")
+    draft.write_text(json.dumps(vars(outcome) | {"loss": outcome.loss if math.isfinite(outcome.loss) else None}))
+    draft.replace(file)
+
+
+def _noted(plan: SearchPlan, one: Rerun) -> TrialOutcome | None:
+    try:
+        noted = json.loads(_file(plan, one).read_text())
+    except FileNotFoundError:
+        return None
+    return TrialOutcome(**noted | {"loss": math.inf if noted["loss"] is None else noted["loss"]})
 
 
 @task(name="finale worker", task_run_name="finale worker {number}", cache_policy=NO_CACHE)
-def finale_worker(number: int, plan: SearchPlan, name: str, wanted: list[Rerun]) -> Any:
+def finale_worker(number: int, plan: SearchPlan, mine: list[Rerun], wanted: list[Rerun]) -> Any:
     """Train a share of the finale in this process."""
     try:
         with interruptible():
-            pairs = training_pairs(plan.version)
-            return [train_again(plan, name, one, pairs) for one in wanted]
+            _train_all(plan, plan.open(), mine, wanted, training_pairs(plan.version))
     except KeyboardInterrupt:
         return Cancelled(message="Interrupted.")
+    return None
 
 
 def finale_of(wanted: Sequence[Rerun], losses: Sequence[float]) -> FinaleResult:

@@ -19,7 +19,7 @@ PICTURES = "pictures"
 CAPTIONS = {
     "history": "How it went",
     "parallel_coordinates": "Which values were good",
-    "importance": "What mattered",
+    "importance": "What mattered, of trials that ran to their end",
     "pareto_front": "What costs what",
     "finalists": "The best again, with new seeds",
 }
@@ -91,7 +91,7 @@ def trials_csv(result: SearchResult) -> str:
     fields = list(dict.fromkeys(name for one in result.trials for name in one.values))
     text = io.StringIO()
     writer = csv.writer(text)
-    figures = ["loss", "seconds", "tokens", "cost", "steps", "run_id"]
+    figures = ["loss", "seconds", "tokens", "cost", "steps", "run_id", "reason"]
     writer.writerow(["trial", "state", *fields, *figures])
     for one in result.trials:
         values = [one.values.get(name, "") for name in fields]

@@ -28,13 +28,14 @@ class TrialResult(BaseModel):
     Attributes:
         number: from 1, in the order in which they were proposed.
         state: finished, pruned (ended early because others were better by then) or diverged (no finite loss), or
-            given up (its process died time and again), or open
-            (its process died and the budget is spent).
+            given up (its process died or its training raised time and again), or open (its process died and the
+            budget is spent).
         values: what it set, by the field of the training settings.
         objectives: what was minimised, by name; empty where it did not finish.
         loss: validation loss; of a pruned trial the last one seen.
         seconds, tokens, steps: of training; cost: US dollars, where the hour of this machine has a price.
         run_id: its MLflow run.
+        reason: why it was given up.
     """
 
     number: int
@@ -47,6 +48,7 @@ class TrialResult(BaseModel):
     cost: float | None = None
     steps: int | None = None
     run_id: str | None = None
+    reason: str | None = None
 
     @field_serializer("loss", "objectives", when_used="json")
     def _finite(self, value: float | Mapping[str, float] | None) -> Any:
@@ -170,7 +172,7 @@ class SearchResult(FlowResult):
         shown = ranked(self.trials)[:MOST_ROWS]
         headings, rows = trial_rows(shown, self.objectives)
         for heading in headings:
-            table.add_column(heading, justify="left" if heading == "state" else "right")
+            table.add_column(heading, justify="left" if heading in ("state", "reason") else "right")
         for trial, cells in zip(shown, rows, strict=True):
             table.add_row(*cells, style="bold" if trial.number == self.best_trial else "")
         if len(self.trials) > len(shown):
@@ -189,12 +191,17 @@ def _loss(trial: TrialResult) -> float:
 
 
 def trial_rows(trials: Iterable[TrialResult], objectives: Iterable[str]) -> tuple[list[str], list[list[str]]]:
-    """Headings and cells of a table of trials; a field that a trial does not have stays empty."""
+    """Headings and cells of a table of trials; a field that a trial does not have stays empty.
+
+    The reason why one was given up is a column where there is such a trial.
+    """
     listed = list(trials)
     fields = list(dict.fromkeys(name for trial in listed for name in trial.values))
     figures = ["seconds", "tokens"] + (["cost"] if any(one.cost is not None for one in listed) else [])
     minimised = list(objectives)
+    reasons = ["reason"] if any(one.reason for one in listed) else []
     headings = ["trial", "state", *fields, *(_heading(name, minimised) for name in ("validation_loss", *figures))]
+    headings += reasons
     rows = [
         [
             str(trial.number),
@@ -204,6 +211,7 @@ def trial_rows(trials: Iterable[TrialResult], objectives: Iterable[str]) -> tupl
             "" if trial.seconds is None else f"{trial.seconds:,.1f}",
             "" if trial.tokens is None else f"{trial.tokens:,}",
             *([("" if trial.cost is None else dollars(trial.cost))] if "cost" in figures else []),
+            *([trial.reason or ""] if reasons else []),
         ]
         for trial in listed
     ]

@@ -14,9 +14,11 @@ from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import CancelledRun
 from prefect.states import Completed
 
 from llmops.data import DatasetVersion
+from llmops.errors import LlmopsError, ServiceError
 from llmops.finetuning import ResolvedBase, TrainingConfig, TrainingDivergedError, TrainingEvent, TrainingResult
 from llmops.tuning import Search, SearchConfig, Trial, TrialOutcome, TrialTakenError
 from tasks.datasets import TrainingPairs
@@ -29,6 +31,12 @@ SEARCH_TAG = "search"
 OF_SEARCH_TAG = "trial.of"
 TRIAL_TAG = "trial"
 STATE_TAG = "trial.state"
+REASON_TAG = "trial.reason"
+LONGEST_REASON = 300
+
+
+class TrialFailedError(LlmopsError):
+    """The training of a trial raised; the search has been told and goes on."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,10 @@ class Trials:
         """Claim and run trials until there is none to claim."""
         while (trial := self.search.claim()) is not None:
             say(f"trial {trial.number + 1}")
-            run_trial(f"Trial {trial.number + 1}", self, trial)
+            try:
+                run_trial(f"Trial {trial.number + 1}", self, trial)
+            except TrialFailedError:
+                say(f"trial {trial.number + 1} failed")
             if not self._frozen:
                 # The Trainer collects garbage before each training, most of its time going into what the libraries
                 # hold; everything is imported now, and what is frozen is not gone through again.
@@ -92,13 +103,19 @@ class Trials:
 
 @task(name="trial", task_run_name="{title}", cache_policy=NO_CACHE)
 def run_trial(title: str, trials: Trials, trial: Trial) -> Any:
-    """Train with a trial's values and tell what came of it; whatever stops it, somebody else can take it up."""
+    """Train with a trial's values and tell what came of it; when it is interrupted, somebody else can take it up.
+
+    Raises:
+        TrialFailedError: the training raised.
+        ServiceError: a service failed, which is not the trial's doing: it is given back.
+    """
     plan, search = trials.plan, trials.search
     config = plan.config(trial.values)
     job = plan.job(config)
     progress = _Progress(trial, config, trials.tokens_per_example())
     tags = {OF_SEARCH_TAG: search.name, TRIAL_TAG: str(trial.number + 1)}
     told = False
+    opened: list[str] = []
     try:
         with inside_run(plan.run_id, tags) as opened:
             try:
@@ -123,15 +140,35 @@ def run_trial(title: str, trials: Trials, trial: Trial) -> Any:
     except TrialTakenError as error:
         told = True
         return Completed(name="TakenOver", message=str(error))
+    except Exception as error:
+        if told or isinstance(error, ServiceError | CancelledRun):
+            _give_back(search, trial, told)
+            raise
+        reason = in_a_line(error)
+        search.fail(trial, reason, progress.outcome())
+        remove_unfinished(job)
+        if opened:
+            set_tags(opened[-1], {STATE_TAG: "failed", REASON_TAG: reason})
+        raise TrialFailedError(reason) from error
     except BaseException:
-        if not told:
-            search.give_back(trial)
+        _give_back(search, trial, told)
         raise
     if opened:
         set_tags(opened[-1], {STATE_TAG: state})
     if math.isfinite(outcome.loss) and state == "finished":
         log_metrics(plan.run_id, {"validation_loss": outcome.loss}, step=trial.number + 1)
     return Completed(name=state.capitalize(), message=f"validation loss {outcome.loss:.4f}")
+
+
+def _give_back(search: Search, trial: Trial, told: bool) -> None:
+    if not told:
+        search.give_back(trial)
+
+
+def in_a_line(error: BaseException) -> str:
+    """An error as a reason: its kind, and the first line of what it says."""
+    said = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {said}".removesuffix(": ")[:LONGEST_REASON]
 
 
 @dataclass

@@ -10,12 +10,13 @@ from prefect.states import Cancelled
 
 from llmops.tuning import Search
 from tasks.datasets import TrainingPairs, training_pairs
+from tasks.search_conclusion import nothing_is_left
 from tasks.search_trials import SearchPlan, Trials
 from tasks.worker_processes import WorkerProcesses, interruptible
 
 WAIT_SECONDS = 1.0
-# States of a trial that has come to something.
-ENDED = ("finished", "pruned", "diverged")
+# States of a trial that nobody takes up again.
+ENDED = ("finished", "pruned", "diverged", "given up")
 
 
 def run_trials(
@@ -41,10 +42,12 @@ def run_trials(
             lambda: _progress(search, say),
         )
     # Other commands may share the search: its result is there when their trials have ended, too.
-    while any(one.state == "running" for one in search.trials()):
-        say("waiting for the trials of another command")
-        time.sleep(WAIT_SECONDS)
+    # One of theirs may turn open at any moment, when its process dies.
+    while not nothing_is_left(search):
         trials.run_until_none_is_left(say)
+        if not nothing_is_left(search):
+            say("waiting for the trials of another command")
+            time.sleep(WAIT_SECONDS)
 
 
 def _progress(search: Search, say: Callable[[str], None]) -> int:

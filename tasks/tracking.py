@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 import time
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -32,6 +31,7 @@ from prefect.runtime import flow_run
 from llmops.data import DatasetVersion
 from llmops.settings import settings
 from tasks.crash_recovery import ProcessIdentity, mlflow_run_tag, note_flow_run
+from tasks.interruptions import FlowRunCancelledError, release_frames
 from tasks.progress import EndedEarly
 
 _enclosing_run: ContextVar[str | None] = ContextVar("enclosing_mlflow_run", default=None)
@@ -86,12 +86,11 @@ def tracked_run(
     except EndedEarly:
         status = "FINISHED"
         raise
-    except Exception:
-        raise
-    except BaseException as error:  # Ctrl-C, and what a termination signal raises
-        status = "KILLED"
-        # The frames of an interrupted query keep its cursor, and an open cursor keeps SQLite's file locked.
-        traceback.clear_frames(error.__traceback__)
+    except BaseException as error:
+        # Ctrl-C, what a termination signal raises, and a cancellation on Prefect's page
+        if not isinstance(error, Exception) or isinstance(error, FlowRunCancelledError):
+            status = "KILLED"
+            release_frames(error)
         raise
     finally:
         _enclosing_run.reset(token)

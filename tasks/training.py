@@ -21,6 +21,7 @@ from llmops.finetuning import (
     TrainingResult,
     train,
 )
+from llmops.finetuning.progress import event_in_words, result_in_words
 from llmops.settings import settings
 from tasks.datasets import TrainingPairs
 from tasks.progress import EndedEarly, stage
@@ -80,7 +81,7 @@ def train_model(
     with stage(title) as line:
         kept = kept_training(job)
         if kept is not None:
-            line.finish(f"kept from before · {_summary(kept.result)}")
+            line.finish(f"kept from before · {result_in_words(kept.result)}")
             return kept
         with tracked_run(title.lower(), experiment=version.name, resume_key=job.digest) as run:
             log_params(run.run_id, {"base_model": base.name, **config.model_dump()})
@@ -89,7 +90,7 @@ def train_model(
 
             def follow(event: TrainingEvent) -> None:
                 curves.add(event.step, event.metrics)
-                line.update(event.step, event.total_steps, _says(event))
+                line.update(event.step, event.total_steps, event_in_words(event))
                 if on_event is not None:
                     on_event(event)
 
@@ -103,7 +104,7 @@ def train_model(
                 curves.add(int(entry["step"]), {name: value for name, value in entry.items() if name != "step"})
             curves.write()
             job.run_note.write_text(run.run_id)
-        line.finish(_summary(result))
+        line.finish(result_in_words(result))
     return Trained(job, result, run.run_id, reused=False)
 
 
@@ -154,25 +155,3 @@ class Curves:
             history = MlflowClient().get_metric_history(self.run_id, name)
             self._written[name] = {metric.step for metric in history}
         return self._written[name]
-
-
-def _says(event: TrainingEvent) -> str:
-    parts = [
-        f"{name.replace('_', ' ')} {event.metrics[name]:.3f}"
-        for name in ("loss", "validation_loss")
-        if name in event.metrics
-    ]
-    if "tokens_per_second" in event.metrics:
-        parts.append(f"{event.metrics['tokens_per_second']:,.0f} tokens/s")
-    if event.resumed_from is not None:
-        parts.insert(0, f"resumed from step {event.resumed_from}")
-    return ", ".join(parts)
-
-
-def _summary(result: TrainingResult) -> str:
-    said = f"{result.steps:,} steps, loss {result.loss:.3f}"
-    if result.validation_loss is not None:
-        said += f", validation loss {result.validation_loss:.3f}"
-    if result.resumed_from is not None:
-        said = f"resumed from step {result.resumed_from}, {said}"
-    return said

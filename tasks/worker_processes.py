@@ -27,7 +27,7 @@ from tasks.crashed_flow_runs import crash_task_runs_of
 
 LOOK_EVERY_SECONDS = 0.05
 PROGRESS_EVERY_SECONDS = 1.0
-# In a row, without any worker getting further: then it is no accident.
+# In a row and for each worker, without any of them getting further: then it is no accident.
 MOST_DEATHS = 5
 # How long a worker that was told to stop may take to put its things away.
 GRACE_SECONDS = 20.0
@@ -97,7 +97,7 @@ class WorkerProcesses:
 
     def _bury(self, worker: "_Worker", deaths: int, error: BaseException) -> None:
         self._died.append(worker.task_run_id)
-        if deaths > MOST_DEATHS:
+        if deaths > MOST_DEATHS * len(self._workers):
             raise ServiceError(
                 f"{deaths} worker processes died one after another; was there too little memory for them? Give fewer "
                 "workers or a smaller batch_size"

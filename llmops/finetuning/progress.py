@@ -3,10 +3,14 @@
 import math
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from llmops.errors import InputError
+
+if TYPE_CHECKING:
+    from llmops.finetuning.training import TrainingResult
 
 
 class TrainingDivergedError(InputError):
@@ -69,3 +73,33 @@ class Progress:
                 replayed=replayed,
             )
         )
+
+
+def event_in_words(event: TrainingEvent) -> str:
+    """An event in a few words, for a line of progress.
+
+    >>> event_in_words(TrainingEvent(
+    ...     step=8, total_steps=9, metrics={"loss": 0.7131, "tokens_per_second": 3021.4}, seconds_left=1.0,
+    ...     resumed_from=4))
+    'resumed from step 4, loss 0.713, 3,021 tokens/s'
+    """
+    parts = [
+        f"{name.replace('_', ' ')} {event.metrics[name]:.3f}"
+        for name in ("loss", "validation_loss")
+        if name in event.metrics
+    ]
+    if "tokens_per_second" in event.metrics:
+        parts.append(f"{event.metrics['tokens_per_second']:,.0f} tokens/s")
+    if event.resumed_from is not None:
+        parts.insert(0, f"resumed from step {event.resumed_from}")
+    return ", ".join(parts)
+
+
+def result_in_words(result: "TrainingResult") -> str:
+    """A finished training in a few words: ``48 steps, loss 0.713, validation loss 0.802``."""
+    said = f"{result.steps:,} steps, loss {result.loss:.3f}"
+    if result.validation_loss is not None:
+        said += f", validation loss {result.validation_loss:.3f}"
+    if result.resumed_from is not None:
+        said = f"resumed from step {result.resumed_from}, {said}"
+    return said

@@ -12,7 +12,8 @@
 ``budgets``     what was spent, and whether that is all
 ``pruners``     which trials end early, and on what scale they are compared
 ``storage``     SQLite or PostgreSQL, with its lock, its clock and the heartbeats
-``evidence``    importances, history and parallel coordinates as tables
+``addresses``   addresses of databases as people write them, and as they may be shown
+``evidence``    which dimensions the loss depends on, where that is more than chance
 ``finalists``   the best trained again with new seeds: does the winner win by more than noise?
 ==============  =========================================================================
 """

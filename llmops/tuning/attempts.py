@@ -2,17 +2,33 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from llmops.finetuning.jobs.owner import JobOwner
 from llmops.tuning.trials import State, Trial, TrialOutcome
 
 MOST_DEATHS = 5
+MOST_ERRORS = 2  # an exception is more often the settings' doing than a death
 
 
 def claim(number: int, attempt: int, now: float) -> dict[str, Any]:
     """What an attempt notes first: of which trial it is, which one, since when, and whose."""
-    return {"number": number, "attempt": attempt, "since": now, "owner": JobOwner.this_process().model_dump()}
+    owner = JobOwner.this_process().model_dump()
+    return {"number": number, "attempt": attempt, "since": now, "owner": owner, "machine": this_machine()}
+
+
+def this_machine() -> str | None:
+    """This boot of this kernel and this process namespace, in which a process can be looked for.
+
+    Containers and machines may share a host name; their process numbers mean nothing to each other. None where the
+    system does not tell.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return None
 
 
 def tries_of(study: Any) -> dict[int, list[Any]]:
@@ -56,7 +72,8 @@ def is_open(attempt: Any, now: float, stale: float) -> bool:
         return True
     if attempt.state != TrialState.RUNNING:
         return False
-    if JobOwner.model_validate(attempt.user_attrs["claim"]["owner"]).alive() is False:
+    claimed = attempt.user_attrs["claim"]
+    if claimed.get("machine") == this_machine() and JobOwner.model_validate(claimed["owner"]).alive() is False:
         return True
     return bool(now - last_sign(attempt) > stale)
 
@@ -74,12 +91,18 @@ def fail(study: Any, attempt: Any) -> None:
         study.tell(attempt.number, state=TrialState.FAIL)
 
 
-def given_up(tries: Iterable[Any]) -> bool:
-    """Whether a trial's process died so often that its settings may be what kills it."""
+def given_up(tries: Iterable[Any]) -> str | None:
+    """Why nobody tries a trial again: its settings may be what kills its process or what raises; None while one does.
+
+    One that was given back counts for neither.
+    """
     from optuna.trial import TrialState
 
-    died = [one for one in tries if one.state == TrialState.FAIL and "outcome" not in one.user_attrs]
-    return len(died) >= MOST_DEATHS
+    failed = [one.user_attrs.get("outcome") for one in tries if one.state == TrialState.FAIL]
+    errors = [told["error"] for told in failed if told is not None and told.get("error")]
+    if len(errors) >= MOST_ERRORS:
+        return str(errors[-1])
+    return f"its process died {MOST_DEATHS} times" if failed.count(None) >= MOST_DEATHS else None
 
 
 def completed(attempt: Any, outcome: TrialOutcome | None, now: float, cost_per_hour: float | None) -> TrialOutcome:
@@ -90,10 +113,10 @@ def completed(attempt: Any, outcome: TrialOutcome | None, now: float, cost_per_h
     return TrialOutcome(given.loss, seconds, given.tokens, cost, given.steps)
 
 
-def stored(outcome: TrialOutcome, given_back: bool) -> dict[str, Any]:
-    """An outcome as JSON, which has no infinity."""
+def stored(outcome: TrialOutcome, error: str | None = None) -> dict[str, Any]:
+    """An outcome as JSON, which has no infinity, and the error that ended it."""
     loss = outcome.loss if math.isfinite(outcome.loss) else None
-    return {**vars(outcome), "loss": loss, "given_back": given_back}
+    return {**vars(outcome), "loss": loss, "error": error}
 
 
 def outcomes_so_far(tries: Sequence[Any], cost_per_hour: float | None) -> list[TrialOutcome]:
@@ -116,7 +139,8 @@ def outcome_so_far(attempt: Any, cost_per_hour: float | None) -> TrialOutcome:
 def trial_of(tries: Sequence[Any], now: float, stale: float) -> Trial:
     """A trial from all attempts at it: as the last one left it."""
     last = tries[-1]
-    state: State = "given up" if given_up(tries) else _state(last, now, stale)
+    reason = given_up(tries)
+    state: State = "given up" if reason else _state(last, now, stale)
     ended = state in ("finished", "pruned", "diverged")
     return Trial(
         number=last.user_attrs["claim"]["number"],
@@ -126,6 +150,7 @@ def trial_of(tries: Sequence[Any], now: float, stale: float) -> Trial:
         outcome=outcome_so_far(last, None) if ended else None,
         curve=dict(sorted(last.intermediate_values.items())),
         key=last.number,
+        reason=reason,
     )
 
 

@@ -1,8 +1,10 @@
 """What a search has spent, and whether that is all it may."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from llmops.tuning.config import SearchBudget
+from llmops.tuning.trials import TrialOutcome
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,18 @@ class Spent:
     seconds: float
     tokens: int
     cost: float
+
+    def with_more(self, outcomes: Iterable[TrialOutcome], cost_per_hour: float | None) -> "Spent":
+        """The same with trainings that are no trials: those of the finale.
+
+        >>> Spent(1, 10.0, 100, 0.0).with_more([TrialOutcome(0.5, seconds=3600.0, tokens=50)], cost_per_hour=2.0)
+        Spent(trials=1, seconds=3610.0, tokens=150, cost=2.0)
+        """
+        every = list(outcomes)
+        seconds = sum(one.seconds or 0.0 for one in every)
+        tokens = sum(one.tokens for one in every)
+        cost = seconds / 3600 * (cost_per_hour or 0.0)
+        return replace(self, seconds=self.seconds + seconds, tokens=self.tokens + tokens, cost=self.cost + cost)
 
 
 def exhausted(budget: SearchBudget, spent: Spent) -> str | None:

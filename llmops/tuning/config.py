@@ -1,32 +1,33 @@
 """How a search is set up: how long, how, over what, and where its state is kept."""
 
-import re
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
+from llmops.tuning import addresses
 from llmops.tuning.spaces import SearchSpace
 
 Objective = Literal["validation_loss", "seconds", "cost", "tokens"]
 
 
 class SearchBudget(BaseModel):
-    """What a search may spend over all its trials; no new trial starts once one of these is spent.
+    """What a search may spend over all its trials and its finale; no training begins once one of these is spent.
 
-    A trial under way is not cut off, so that a search overshoots by at most the trials that run at that moment.
+    One under way is not cut off, so that a search overshoots by at most the trainings that run at that moment.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     max_cost: float | None = Field(default=None, gt=0, description="US dollars.")
     max_tokens: int | None = Field(default=None, ge=1, description="Tokens trained on.")
-    max_seconds: float | None = Field(default=None, gt=0, description="Seconds of training, all trials together.")
+    max_seconds: float | None = Field(default=None, gt=0, description="Seconds of training, all of it together.")
 
 
 class SearchConfig(BaseModel):
     """How long to search, how, over what, and where the state is kept."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # Errors do not show what they are about: it may be the address with its password.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
     trials: int = Field(
         default=3,
@@ -53,14 +54,14 @@ class SearchConfig(BaseModel):
     workers: int = Field(default=1, ge=1, description="Trials at a time on this machine, one process each.")
     budget: SearchBudget = Field(default=SearchBudget(), description="What the search may spend.")
     finalists: int = Field(default=0, ge=0, description="Best configurations trained again with new seeds; 0: none.")
-    finalist_seeds: int = Field(default=3, ge=2, description="New seeds for each finalist.")
+    finalist_seeds: int = Field(default=5, ge=2, description="New seeds for each finalist.")
     cost_per_hour: float | None = Field(default=None, ge=0, description="US dollars per hour of this machine.")
     seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of the sampler.")
 
     @field_serializer("storage")
     def _without_password(self, address: str | None) -> str | None:
         """What is logged of the settings is read by everybody; the attribute itself has the password."""
-        return address and re.sub(r"(?<=://)([^/@]*?):[^/]*@", r"\1:***@", address)
+        return address and addresses.shown(address)
 
     @model_validator(mode="after")
     def _consistent(self) -> "SearchConfig":
@@ -70,6 +71,11 @@ class SearchConfig(BaseModel):
             raise ValueError(
                 f"pruner {self.pruner}: a trial can be pruned for one objective only, and there are "
                 f"{len(self.objectives)}; use pruner none or the objective validation_loss alone"
+            )
+        if self.pruner != "none" and self.sampler == "gp":
+            raise ValueError(
+                f"sampler gp with pruner {self.pruner}: gp would learn from the trials that survived only; use sampler "
+                "tpe, which learns from pruned ones too, or pruner none"
             )
         if self.cost_per_hour is None and ("cost" in self.objectives or self.budget.max_cost is not None):
             raise ValueError(

@@ -58,7 +58,7 @@ class Finale:
         second: of the one after it; None where only one is left.
         means: mean loss by trial number over the new seeds, lowest first; infinite where a training diverged.
         difference: mean loss of the second minus that of the winner.
-        low, high: limits of its interval; None with fewer than two seeds each.
+        low, high: limits of its interval; None with fewer than two seeds.
         level: of the interval, raised for the number of finalists.
         by_more_than_noise: whether the winner's interval against every other finalist lies above 0.
         sentence: all this for a person.
@@ -78,17 +78,18 @@ class Finale:
 def judge_finalists(losses: Mapping[int, Sequence[float]]) -> Finale:
     """Whether the finalist of lowest mean loss wins by more than the seeds' noise.
 
-    It does when Welch's interval (Biometrika 34, 1947) of its difference to every other finalist lies above 0,
-    at the level 1 - 0.1 / k for k finalists. With k equal ones, one of them wins with a probability of at most
-    k * 0.05 / k = 0.05: each would have to beat all others, and so at least a given one, for which the chance is
-    half of 0.1 / k. The choice of winner and second after the fact is covered by that.
+    It does when the interval of its difference to every other finalist lies above 0, at the level 1 - 0.1 / k for
+    k finalists. The difference is taken seed by seed (Student's paired t): what a seed does to all finalists alike,
+    the order of the examples and the first weights, falls out of it. With k equal ones, one of them wins with a
+    probability of at most k * 0.05 / k = 0.05: each would have to beat all others, and so at least a given one, for
+    which the chance is half of 0.1 / k. The choice of winner and second after the fact is covered by that.
 
     Args:
-        losses: validation losses of each finalist's new seeds, by trial number; one that is not finite (diverged)
-            makes its configuration lose.
+        losses: validation losses of each finalist by trial number, in the same order of seeds for all; one that is
+            not finite (diverged) makes its configuration lose.
 
     Raises:
-        ValueError: no finalist trained with every seed.
+        ValueError: no finalist trained with every seed, or they have different numbers of seeds.
 
     >>> finale = judge_finalists({3: [0.50, 0.52, 0.51], 7: [0.80, 0.83, 0.82]})
     >>> finale.winner, finale.by_more_than_noise
@@ -106,8 +107,8 @@ def judge_finalists(losses: Mapping[int, Sequence[float]]) -> Finale:
     if len(whole) == 1:
         sentence = f"trial {winner} is the only finalist that did not diverge with new seeds"
         return Finale(winner, None, means, None, None, None, level, False, sentence)
-    limits = welch_interval(losses[whole[1]], losses[winner], level)
-    intervals = (welch_interval(losses[other], losses[winner], level) for other in whole[1:])
+    limits = paired_interval(losses[whole[1]], losses[winner], level)
+    intervals = (paired_interval(losses[other], losses[winner], level) for other in whole[1:])
     wins = all(one is not None and one[0] > 0 for one in intervals)
     return _finale(losses, means, whole[:2], limits, level, wins)
 
@@ -132,23 +133,20 @@ def _finale(
     return Finale(winner, second, means, difference, low, high, level, wins, sentence)
 
 
-def welch_interval(one: Sequence[float], other: Sequence[float], level: float) -> tuple[float, float] | None:
-    """Limits of mean(one) - mean(other) by Welch's t with Satterthwaite's degrees of freedom.
+def paired_interval(one: Sequence[float], other: Sequence[float], level: float) -> tuple[float, float] | None:
+    """Limits of the mean of ``one - other`` by Student's t over the differences at the same place.
 
-    None with fewer than two values on a side: then nothing is known of the noise.
+    None with fewer than two: then nothing is known of the noise.
     """
     from scipy.special import stdtrit
 
-    if min(len(one), len(other)) < 2:
+    differences = [a - b for a, b in zip(one, other, strict=True)]
+    if len(differences) < 2:
         return None
-    difference = fmean(one) - fmean(other)
-    errors = [variance(values) / len(values) for values in (one, other)]
-    squared = sum(errors)
-    if squared == 0:  # no noise at all
-        return difference, difference
-    degrees = squared**2 / sum(e**2 / (len(values) - 1) for e, values in zip(errors, (one, other), strict=True))
-    half = float(stdtrit(degrees, (1 + level) / 2)) * math.sqrt(squared)
-    return difference - half, difference + half
+    mean = fmean(differences)
+    error = math.sqrt(variance(differences) / len(differences))
+    half = float(stdtrit(len(differences) - 1, (1 + level) / 2)) * error
+    return mean - half, mean + half
 
 
 def _mean(values: Sequence[float]) -> float:

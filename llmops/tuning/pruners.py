@@ -16,24 +16,28 @@ from typing import Any
 from llmops.tuning.config import SearchConfig
 
 TENTHS = range(10, 101, 10)
+EARLIEST = 30  # percent of the run
 
 
 def make_pruner(config: SearchConfig) -> Any:
     """The pruner of a search, over shares of the run in percent.
 
     median
-        ends a trial whose best loss so far is above the median of the finished trials at the same share; the
-        first trials (a fifth of all, 2 to 5) run to their end.
+        ends a trial whose best loss so far is above the median of the trials before at the same share, once five
+        of them have run to their end and five have a loss there.
     hyperband
-        successive halving (factor 3) from 10, 30 or 90 % on: three brackets, which spread the risk that an early
-        loss says little (Li et al., JMLR 18, 2018).
+        successive halving (factor 3) at 30 and 90 %, or at 90 % alone: two brackets, which spread the risk that an
+        early loss says little (Li et al., JMLR 18, 2018). It prunes from the second trial of a bracket on.
+
+    Nothing is pruned in the first 30 % of a run (`EARLIEST`): the warm-up is over then for most settings, and
+    before that a high learning rate looks worse than it is.
     """
     import optuna
 
     if config.pruner == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=min(5, max(2, config.trials // 5)), n_warmup_steps=10)
+        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=EARLIEST, n_min_trials=5)
     if config.pruner == "hyperband":
-        return optuna.pruners.HyperbandPruner(min_resource=10, max_resource=100, reduction_factor=3)
+        return optuna.pruners.HyperbandPruner(min_resource=EARLIEST, max_resource=100, reduction_factor=3)
     return optuna.pruners.NopPruner()
 
 

@@ -8,7 +8,7 @@ becomes FAIL, which samplers, pruners and results pass over. What a trial is fol
 import dataclasses
 import math
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from llmops.tuning.pruners import TENTHS, losses_at_tenths, make_pruner
 from llmops.tuning.samplers import make_sampler
 from llmops.tuning.spaces import shuffled_grid
 from llmops.tuning.storage import Heartbeat, TrialStorage, persistently
-from llmops.tuning.trials import Trial, TrialOutcome
+from llmops.tuning.trials import Trial, TrialOutcome, how_it_ended
 
 # What may change without being another search.
 NOT_OF_THE_SEARCH = {"trials", "workers", "storage", "budget", "finalists", "finalist_seeds"}
@@ -95,7 +95,7 @@ class Search:
         with self._storage.locked(self.name) as now:
             attempts.fail_half_created(self.study)
             tries = self._tries()
-            if self._budget_spent():
+            if self.budget_spent():
                 return None
             for number, of_it in tries.items():
                 last = of_it[-1]
@@ -168,7 +168,7 @@ class Search:
                     self._storage.trials.set_trial_intermediate_value(trial_id, tenth, loss)
             except UpdateFinishedTrialError:
                 raise TrialTakenError(
-                    f"trial {trial.number} went to another worker: this one gave no sign of life for "
+                    f"trial {trial.number + 1} went to another worker: this one gave no sign of life for "
                     f"{Heartbeat.STALE:.0f} s"
                 ) from None
             if over or self.config.pruner == "none":
@@ -198,13 +198,19 @@ class Search:
 
         return self._end(trial, TrialState.PRUNED, outcome)
 
+    def fail(self, trial: Trial, reason: str, outcome: TrialOutcome | None = None) -> bool:
+        """Record that the training raised; it is tried once more, then given up with this reason (one line)."""
+        from optuna.trial import TrialState
+
+        return self._end(trial, TrialState.FAIL, outcome, reason)
+
     def give_back(self, trial: Trial) -> bool:
         """Leave a trial to whoever claims next, because this process was interrupted."""
         from optuna.trial import TrialState
 
         return self._end(trial, TrialState.FAIL, None)
 
-    def _end(self, trial: Trial, state: Any, outcome: TrialOutcome | None) -> bool:
+    def _end(self, trial: Trial, state: Any, outcome: TrialOutcome | None, error: str | None = None) -> bool:
         from optuna.trial import TrialState
 
         def tell() -> bool:
@@ -214,7 +220,7 @@ class Search:
                     return False
                 spent = attempts.completed(last, outcome, now, self.config.cost_per_hour)
                 trial_id = self._trial_id(trial.key)
-                self._storage.trials.set_trial_user_attr(trial_id, "outcome", attempts.stored(spent, outcome is None))
+                self._storage.trials.set_trial_user_attr(trial_id, "outcome", attempts.stored(spent, error))
                 found = objective_values(spent, self.config.objectives)
                 self.study.tell(trial.key, found if state == TrialState.COMPLETE else None, state=state)
                 return True
@@ -249,7 +255,7 @@ class Search:
         return pareto_front(self.trials(), self.config.objectives)
 
     def importances(self) -> dict[str, float] | None:
-        """Each dimension's share of the variation of the validation loss; None with fewer than ten trials."""
+        """Each dimension's share of the variation of the loss, where it is more than chance; None with few trials."""
         with self._storage.errors():
             return importances(self.study, self.config.objectives.index("validation_loss"))
 
@@ -267,22 +273,18 @@ class Search:
 
     def why_stopped(self) -> str | None:
         """Why nobody gets another trial, as a sentence; None while :meth:`claim` has one to give."""
-        if spent := self._budget_spent():
+        if spent := self.budget_spent():
             return spent
         trials = self.trials()
         if len(trials) < self.planned or any(one.state == "open" for one in trials):
             return None
-        given_up = [str(one.number) for one in trials if one.state == "given up"]
-        if given_up:
-            return f"trial {', '.join(given_up)} was given up: its process died {attempts.MOST_DEATHS} times"
-        if self._grid is not None:
-            tried = "all" if self.planned == len(self._grid) else f"{self.planned} of the"
-            return f"{tried} {len(self._grid)} points of the grid were tried"
-        return f"all {self.planned} trials were run"
+        return how_it_ended(trials, self.planned, None if self._grid is None else len(self._grid))
 
-    def _budget_spent(self) -> str | None:
-        unlimited = self.config.budget == SearchBudget()
-        return None if unlimited else exhausted(self.config.budget, self.spent())
+    def budget_spent(self, more: Iterable[TrialOutcome] = ()) -> str | None:
+        """Which part of the budget is spent, with ``more`` trainings that are no trials, as a sentence, or None."""
+        if self.config.budget == SearchBudget():
+            return None
+        return exhausted(self.config.budget, self.spent().with_more(more, self.config.cost_per_hour))
 
     def _tries(self) -> dict[int, list[Any]]:
         with self._storage.errors():

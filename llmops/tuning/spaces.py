@@ -81,6 +81,14 @@ class SearchSpace(RootModel[dict[str, Dimension]]):
         "rank": Choices(choices=[16, 32]),
     }
 
+    @field_validator("root", mode="before")
+    @classmethod
+    def _whole_ranges(cls, root: Any) -> Any:
+        for field, value in root.items() if isinstance(root, Mapping) else ():
+            if isinstance(value, Mapping) and "choices" not in value and not {"low", "high"} <= value.keys():
+                raise ValueError(f"{field}: a range needs low and high; choices are a list")
+        return root
+
     @field_validator("root")
     @classmethod
     def _as_the_training_settings_take_it(cls, root: dict[str, Choices | Range]) -> dict[str, Choices | Range]:
@@ -97,6 +105,13 @@ class SearchSpace(RootModel[dict[str, Dimension]]):
                     )
                 if isinstance(parent, Choices) and not any(value in allowed for value in parent.choices):
                     raise ValueError(f"{field}: when.{other} {allowed} is among no choices of {other} {parent.choices}")
+                effective = EFFECTIVE.get(field, {}).get(other, allowed)
+                possible = parent.choices if isinstance(parent, Choices) else allowed
+                if not any(value in allowed and value in effective for value in possible):
+                    raise ValueError(
+                        f"{field}: when.{other} {allowed} never holds where {field} has an effect: {other} "
+                        f"{_listed(list(effective))}"
+                    )
         list(self._ordered(self.root))
         return self
 
@@ -121,8 +136,8 @@ class SearchSpace(RootModel[dict[str, Dimension]]):
                         f"search.space.{field}: when.{other} {_listed(allowed)} never holds: {other} is not in the "
                         f"space and {getattr(training, other)} in the training settings"
                     )
-            conditions = {**EFFECTIVE.get(field, {}), **kept[field].when}
-            when = {other: tuple(conditions[other]) for other in conditions if other in kept}
+            conditions = _conditions(field, kept[field])
+            when = {other: allowed for other, allowed in conditions.items() if other in kept}
             found.append(ActiveDimension(field, kept[field], when))
         return tuple(found)
 
@@ -144,6 +159,14 @@ class SearchSpace(RootModel[dict[str, Dimension]]):
             for field in ready:
                 yield field
                 del left[field]
+
+
+def _conditions(field: str, dimension: Choices | Range) -> dict[str, tuple[Value, ...]]:
+    """Where a dimension counts: where it has an effect at all, and of that where a person wants it."""
+    conditions = {other: tuple(allowed) for other, allowed in EFFECTIVE.get(field, {}).items()}
+    for other, wanted in dimension.when.items():
+        conditions[other] = tuple(value for value in conditions.get(other, tuple(wanted)) if value in wanted)
+    return conditions
 
 
 def grid_points(dimensions: tuple[ActiveDimension, ...]) -> list[dict[str, Value]]:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 
 from llmops.errors import InputError, ServiceError
+from llmops.tuning import addresses
 
 # Pauses before something is told again to a database that failed: hours of training hang on it.
 PAUSES = (1, 2, 4, 8, 16)
@@ -37,12 +38,14 @@ class TrialStorage:
 
         # As a URI, whose path may hold any character; a plain address cannot have a question mark in it.
         url = (
-            _parse(address) if address else sqlalchemy.make_url(f"sqlite:///file:{quote(str(file.resolve()))}?uri=true")
+            addresses.parse(address)
+            if address
+            else sqlalchemy.make_url(f"sqlite:///file:{quote(str(file.resolve()))}?uri=true")
         )
         self._lock_file = file.with_name(f"{file.name}.lock")
         self._postgresql = url.get_backend_name() == "postgresql"
-        self._place = f"the search storage {url.render_as_string()}" if address else f"the search storage {file}"
-        self._password = str(url.password) if url.password else None
+        self._place = f"the search storage {addresses.rendered(url) if address else file}"
+        self._secrets = [*addresses.secrets_of(url), *map(quote, addresses.secrets_of(url))]
         settings: dict[str, Any] = {"connect_args": {"timeout": 60}}
         if self._postgresql:
             settings = {"connect_args": {"connect_timeout": 10}, "pool_pre_ping": True}
@@ -127,7 +130,9 @@ class TrialStorage:
         lines = [line.strip() for line in str(cause).splitlines() if line.strip()] or [type(cause).__name__]
         telling = [line for line in lines if "failed" in line or "refused" in line or "FATAL" in line]
         reason = (telling or lines)[0]
-        return reason.replace(self._password, "***") if self._password else reason
+        for secret in self._secrets:
+            reason = reason.replace(secret, addresses.SECRET)
+        return reason
 
 
 class Heartbeat:
@@ -175,27 +180,6 @@ def _write_ahead(engine: Any) -> None:
 
     sqlalchemy.event.listen(engine, "connect", configure)
     engine.dispose()  # connections from before
-
-
-def _parse(address: str) -> Any:
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        url = make_url(address)
-    except (ArgumentError, ValueError):
-        raise InputError(
-            "search.storage is no database address; write postgresql://USER:PASSWORD@HOST/DATABASE"
-        ) from None
-    if url.password == "***":
-        raise InputError("search.storage has *** for a password, as it is shown; set PGPASSWORD or write ~/.pgpass")
-    if url.drivername in ("postgresql", "postgres"):
-        return url.set(drivername="postgresql+psycopg")
-    if url.get_backend_name() != "postgresql":
-        raise InputError(
-            f"search.storage is a {url.drivername} address; write postgresql://…, or leave it out for a SQLite file"
-        )
-    return url
 
 
 def persistently(act: Callable[[], Result]) -> Result:

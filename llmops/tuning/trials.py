@@ -1,7 +1,7 @@
 """A trial of a search: what it sets, what came of it, and what it tells while it trains."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -32,14 +32,15 @@ class Trial:
     """One point of the space.
 
     Attributes:
-        number: from 0; a trial that is taken up again keeps it.
+        number: from 0 (people read it from 1); a trial that is taken up again keeps it.
         values: what it sets in the training settings.
         state: running; open (its process died or gave it back: to be taken up again); finished, pruned, diverged; or
-            given up, because its process died again and again.
+            given up, because its process died or its training raised again and again.
         attempt: from 1; how often it was taken up.
         outcome: once it is known. A pruned trial has the last loss that it reported.
         curve: validation loss by share of the run in percent, at every tenth; see :mod:`llmops.tuning.pruners`.
         key: number of this attempt in the storage (Optuna's trial number).
+        reason: why it was given up.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Trial:
     outcome: TrialOutcome | None = None
     curve: dict[int, float] = field(default_factory=dict)
     key: int = -1
+    reason: str | None = None
     _report: Callable[["Trial", int, float, int], bool] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -70,5 +72,24 @@ class Trial:
             TrialTakenError: another worker has taken the trial up, because this one seemed dead.
         """
         if self._report is None:
-            raise ValueError(f"trial {self.number} was not claimed here")
+            raise ValueError(f"trial {self.number + 1} was not claimed here")
         return self._report(self, step, loss, total_steps)
+
+
+def how_it_ended(trials: Sequence[Trial], planned: int, grid: int | None) -> str:
+    """Why there is no trial left, as a sentence.
+
+    Args:
+        trials: of a search that has nothing left to do.
+        planned: how many there were to be.
+        grid: points of the grid, where it is one.
+
+    >>> how_it_ended([], planned=4, grid=6)
+    '4 of the 6 points of the grid were tried'
+    """
+    given_up = [f"trial {one.number + 1} was given up: {one.reason}" for one in trials if one.reason]
+    if given_up:
+        return given_up[0] + (f" (and {len(given_up) - 1} more)" if len(given_up) > 1 else "")
+    if grid is None:
+        return f"all {planned} trials were run"
+    return f"{'all' if planned == grid else f'{planned} of the'} {grid} points of the grid were tried"

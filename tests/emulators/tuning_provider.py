@@ -1,4 +1,4 @@
-"""A provider with OpenAI's API that tunes and answers: a base that knows nothing, and tuned models that are right.
+"""A provider with OpenAI's and Azure's API that tunes and answers: its base knows nothing, tuned models are right.
 
 Beside `FineTuningServer`, whose jobs a test moves, its jobs may run by themselves, and it can stand still right after a
 request has done its work and before that is answered: the moment in which a client is killed.
@@ -43,7 +43,7 @@ class TuningProvider(FineTuningServer):
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Answer:
         """What a request is answered with."""
         if path.endswith("/chat/completions"):
-            answer = self._complete(body)
+            answer = self._complete(path, body)
         else:
             if method == "GET" and path.rpartition("/")[2] in self.jobs:
                 self._move(path.rpartition("/")[2])
@@ -76,10 +76,17 @@ class TuningProvider(FineTuningServer):
         elif job["status"] == "failed":
             job["error"] = {"code": "invalid_training_file", "message": self.failure, "param": "training_file"}
 
-    def _complete(self, body: dict[str, Any]) -> Answer:
+    def _complete(self, path: str, body: dict[str, Any]) -> Answer:
         question = body["messages"][-1]["content"]
+        model = body["model"]
+        if path.startswith("/openai/"):
+            # At Azure a tuned model is asked by its deployment; the base is deployed already.
+            if model in self.deployments:
+                model = self.deployments[model]["properties"]["model"]["name"]
+            elif not model.startswith("gpt-"):
+                return 404, {"error": {"code": "DeploymentNotFound", "message": f"no deployment {model}"}}
         self.asked.append(body["model"])
-        text = self.knows.get(question, IGNORANCE) if body["model"].startswith("ft:") else IGNORANCE
+        text = self.knows.get(question, IGNORANCE) if model.startswith("ft:") else IGNORANCE
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         usage = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
         return 200, {

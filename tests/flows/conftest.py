@@ -212,10 +212,20 @@ def toy(datasets: Path, home: Path) -> Path:
 
 @pytest.fixture
 def provider(pairs: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> Iterator[TuningProvider]:
-    """OpenAI, as its SDK finds it."""
+    """OpenAI and Azure OpenAI, as their SDK finds them."""
     with serving(TuningProvider(knows=dict(pairs))) as running:
         assert isinstance(running, TuningProvider)
         monkeypatch.setenv("OPENAI_BASE_URL", f"{running.url}/v1")
         monkeypatch.setenv("OPENAI_API_KEY", "a-key")
+        for name, value in {
+            "AZURE_OPENAI_ENDPOINT": running.url,
+            "AZURE_OPENAI_API_KEY": "a-key",
+            "OPENAI_API_VERSION": "v1",
+            "AZURE_SUBSCRIPTION_ID": "a-subscription",
+            "AZURE_RESOURCE_GROUP": "a-group",
+            "AZURE_MANAGEMENT_ENDPOINT": running.url,
+            "AZURE_MANAGEMENT_TOKEN": "a-token",
+        }.items():
+            monkeypatch.setenv(name, value)
         yield running
         running.go_on.set()

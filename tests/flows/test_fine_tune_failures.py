@@ -12,7 +12,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateName
 from prefect.states import Cancelling
 
-from flows.lifecycle import trials_of
+from flows.job_commands import cancel
+from flows.lifecycle import notes_on, trials_of
 from llmops.errors import InputError, ServiceError
 from llmops.finetuning import TrainingConfig
 from llmops.finetuning.jobs import JobRecord, job_ledger
@@ -21,7 +22,7 @@ from llmops.tuning import SearchConfig
 from tasks.interruptions import FlowRunCancelledError
 from tests.emulators.openai_fine_tuning_server import Fault
 from tests.emulators.tuning_provider import TuningProvider
-from tests.flows.tuning_there import QUICK, train_there, tune_there
+from tests.flows.tuning_there import AZURE, QUICK, train_there, tune_there
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 
@@ -77,6 +78,39 @@ def test_cancelled_on_the_page_the_job_is_cancelled(
         state = client.read_flow_run(found[0]).state
     assert state is not None
     assert state.name == "Cancelled"
+
+
+def test_cancelled_while_approval_is_waited_for_nothing_is_submitted(
+    page: None, provider: TuningProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.interruptions.LOOK_SECONDS", 0.1)
+    meanwhile("Paused", lambda client, run: client.set_flow_run_state(run.id, Cancelling(), force=True))
+    with pytest.raises(FlowRunCancelledError, match="cancelled in Prefect"):
+        tune_there(job={"approve_above": 0.0})
+    assert (provider.jobs, provider.files) == ({}, {})
+
+
+@pytest.mark.parametrize("during", [("PUT", ""), ("POST", "/chat/completions")], ids=["deploying", "evaluating"])
+def test_cancelled_later_the_deployment_is_taken_down(
+    page: None, provider: TuningProvider, during: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.interruptions.LOOK_SECONDS", 0.1)
+
+    def cancel(client: Any, run: Any) -> None:
+        until = time.monotonic() + 60
+        while not provider.jobs and time.monotonic() < until:
+            time.sleep(0.02)
+        provider.stand_still_at(*during)
+        provider.stands_still.wait(60)
+        client.set_flow_run_state(run.id, Cancelling(), force=True)
+        time.sleep(0.5)
+        provider.go_on.set()
+
+    meanwhile("Running", cancel)
+    with pytest.raises(FlowRunCancelledError, match="cancelled in Prefect"):
+        tune_there(**AZURE)
+    assert (len(provider.jobs), provider.count("PUT", ""), provider.deployments) == (1, 1, {})
+    assert job_ledger().all()[0].state == "succeeded"
 
 
 @pytest.mark.parametrize("approved", [True, False])
@@ -151,11 +185,29 @@ def test_after_expired_credentials_the_job_is_found_again(toy: Path, provider: T
     assert len(provider.jobs) == 1
 
 
+def test_a_job_that_is_not_known_is_given_up_by_a_person_alone(toy: Path, provider: TuningProvider) -> None:
+    provider.states = ["running"] * 500
+    nobody = {"error": {"message": "Could not find fine tune", "type": "invalid_request_error"}}
+    hidden = Fault("GET", "/fine_tuning/jobs/ftjob-0", 404, nobody, times=10_000)
+    provider.faults += [hidden, Fault("POST", "/ftjob-0/cancel", 404, nobody, times=10_000)]
+    for _ in range(2):
+        record = fails(ServiceError, rf"not known at .*: check key, project and region.*llmops cancel job {LLMOPS_ID}")
+        assert (record.state, record.attempt, len(provider.jobs)) == ("unknown", 1, 1)
+    cancel(record.id)
+    assert job_ledger().get(record.id).state == "cancelled"
+    provider.states = ["succeeded"]
+    assert train_there().attempt == 2
+
+
+LLMOPS_ID = "llmops-[0-9a-f]{16}-1 gives it up"
+
+
 def test_a_rate_limit_is_waited_for(toy: Path, provider: TuningProvider) -> None:
     limited = {"error": {"message": "Rate limit reached", "type": "requests"}}
     for method, ending in (("POST", "/fine_tuning/jobs"), ("GET", "/fine_tuning/jobs/ftjob-0")):
         provider.faults.append(Fault(method, ending, 429, limited, {"Retry-After": "0"}))
-    assert train_there().state == "succeeded"
+    record = train_there()
+    assert (record.state, record.cost) == ("succeeded", pytest.approx(0.02))  # 4,000 tokens at $5 a million
     assert len(provider.jobs) == 1
 
 
@@ -184,8 +236,24 @@ def test_what_the_provider_cannot_do_is_refused_before_anything_is_written(
     assert provider.files == {}
 
 
+def test_a_base_that_cannot_be_asked_is_found_out_before_anything_is_paid(toy: Path, provider: TuningProvider) -> None:
+    unknown = {"error": {"message": "The model does not exist", "code": "model_not_found"}}
+    provider.faults.append(Fault("POST", "/chat/completions", 404, unknown))
+    with pytest.raises(InputError, match=r"the base to compare with cannot be asked as openai/.* set job\.baseline"):
+        tune_there()
+    assert (job_ledger().all(), provider.files, provider.jobs) == ([], {}, {})
+    train_there()
+    asked = provider.count("POST", "/chat/completions")
+    assert asked == 2, "the refused question and the next"
+    train_there()
+    assert provider.count("POST", "/chat/completions") == asked, "a job that was submitted is not asked about again"
+    assert not list((toy / "jobs" / "files").iterdir()), "what was trained on can be written again"
+
+
 def test_a_search_here_does_not_hold_there() -> None:
     assert trials_of(SearchConfig(), "openai") == 0
     assert trials_of(SearchConfig(trials=5), "local") == 5
+    assert [len(notes_on(SearchConfig(), backend)) for backend in ("openai", "local")] == [1, 0]
+    assert notes_on(SearchConfig(trials=0), "openai") == []
     with pytest.raises(InputError, match=r"search\.trials 5.* backend vertex"):
         trials_of(SearchConfig(trials=5), "vertex")

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 
 from flows.evaluate import evaluate
 from flows.fine_tune import fine_tune
+from flows.job_commands import cancel
 from flows.rollback import rollback
 from llmops.errors import InputError
 from llmops.evaluation import GateConfig
@@ -24,7 +25,7 @@ from llmops.finetuning.jobs import job_ledger
 from tasks.base_models import find_model
 from tasks.evaluation_result import EvaluationResult
 from tests.emulators.tuning_provider import TuningProvider
-from tests.flows.tuning_there import BASE, tune_there
+from tests.flows.tuning_there import AZURE, BASE, tune_there
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 
@@ -42,33 +43,44 @@ def versions() -> list[Any]:
 
 
 def test_from_the_data_to_a_champion_and_back(toy: Path, provider: TuningProvider) -> None:
-    first = tune_there()
+    first = tune_there(**AZURE)
     assert (first.metrics["exact_match"].value, first.baseline["exact_match"].value) == (1.0, 0.0)
     assert first.promotion is not None
     assert (first.promotion.status, first.exit_status) == ("promoted", 0)
     assert [job["status"] for job in provider.jobs.values()] == ["succeeded"]
-    assert provider.jobs["ftjob-0"]["method"]["supervised"]["hyperparameters"] == {"n_epochs": 2}
     leaves_a_record(first)
+    deployed = served_by(provider)
+    assert [*deployed.values()] == [FIRST]
 
-    again = tune_there()
+    again = tune_there(**AZURE)
     assert again.promotion is not None
     assert again.promotion.status == "already champion"
-    assert (len(provider.jobs), len(versions())) == (1, 1)
+    assert (len(provider.jobs), len(versions()), served_by(provider)) == (1, 1, deployed)
 
     answers_by_its_name_in_the_registry(first)
-    other = tune_there(training=TrainingConfig(epochs=3), gate=WIDE)
+    other = tune_there(**AZURE, training=TrainingConfig(epochs=3), gate=WIDE)
     assert other.promotion is not None
     assert (other.promotion.status, other.promotion.version) == ("promoted", "2")
     assert len(other.comparisons) == 2, "its base, and the hosted champion"
+    assert [*served_by(provider).values()] == [FIRST.replace("ftjob-0", "ftjob-1")], "the first is paid for no longer"
     back = rollback("hosted")
     assert (back.rollback.former, back.rollback.champion) == ("2", "1")
+    assert served_by(provider) == deployed
+
+
+FIRST = "ft:gpt-4.1-mini:hosted:ftjob-0"
+
+
+def served_by(provider: TuningProvider) -> dict[str, str]:
+    """What is deployed there: model by deployment."""
+    return {name: one["properties"]["model"]["name"] for name, one in provider.deployments.items()}
 
 
 def leaves_a_record(first: EvaluationResult) -> None:
     """What a person finds afterwards: ledger, curves, log, and a version that says where the model is."""
     [record] = job_ledger().all()
     assert (record.state, record.job_id, record.version) == ("succeeded", "ftjob-0", "models:/hosted/1")
-    assert (record.trained_tokens, record.cost) == (4000, pytest.approx(0.02))  # $5 a million
+    assert (record.trained_tokens, record.cost) == (4000, None), "nobody knows Azure's price"
     run = training_run()
     history = MlflowClient().get_metric_history(run.info.run_id, "loss")
     assert [(point.step, point.value) for point in history] == [(1, 2.0)]
@@ -78,22 +90,24 @@ def leaves_a_record(first: EvaluationResult) -> None:
     events = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/events.jsonl").splitlines()
     assert json.loads(events[-1])["message"] == "The job has successfully completed"
     version = MlflowClient().get_model_version("hosted", "1")
-    model = "ft:gpt-4.1-mini:hosted:ftjob-0"
-    assert {name: version.tags[f"llmops.{name}"] for name in ("backend", "hosted_model", "asked_as", "job_id")} == {
-        "backend": "openai",
-        "hosted_model": model,
-        "asked_as": f"openai/{model}",
+    told = ("backend", "hosted_model", "asked_as", "job_id", "endpoint")
+    assert record.model is not None
+    assert {name: version.tags[f"llmops.{name}"] for name in told} == {
+        "backend": "azure",
+        "hosted_model": record.model.model,
+        "asked_as": f"azure/{record.model.deployment}",
         "job_id": "ftjob-0",
+        "endpoint": record.endpoint,
     }
     reference = mlflow.artifacts.load_dict(f"{version.source}/hosted_model.json")
-    assert reference["model"] == model
+    assert reference["model"] == record.model.model
     assert version.tags["evaluation_run_id"]
 
 
 def answers_by_its_name_in_the_registry(first: EvaluationResult) -> None:
     asked = evaluate("toy", "models:/hosted@champion")
     assert asked.metrics["exact_match"] == first.metrics["exact_match"]
-    with pytest.raises(InputError, match=r"models:/hosted@champion is a reference to ft:.* at openai"):
+    with pytest.raises(InputError, match=r"models:/hosted@champion is a reference to ft:.* at azure"):
         find_model("models:/hosted@champion")
     with pytest.raises(InputError, match="reference to"):
         fine_tune("toy", base_model="models:/hosted@champion")
@@ -103,23 +117,29 @@ def answers_by_its_name_in_the_registry(first: EvaluationResult) -> None:
 
 
 @pytest.fixture
-def start(toy: Path, prefect_server: str) -> Callable[..., "subprocess.Popen[str]"]:
+def start(toy: Path, prefect_server: str) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     """Starts the command."""
+    begun: list[subprocess.Popen[str]] = []
 
     def command(*options: str) -> "subprocess.Popen[str]":
-        wanted = ["--dataset", "toy", "--name", "hosted", "--backend", "openai", "--base-model", BASE]
-        wanted += ["--training.epochs", "2", "--job.waiting.first-poll-s", "0.1", "--json", *options]
+        wanted = ["--dataset", "toy", "--name", "hosted", "--backend", "azure", "--base-model", BASE]
+        wanted += ["--job.azure.account", "some-resource", "--job.waiting.first-poll-s", "0.1"]
+        wanted += ["--training.epochs", "2", "--yes", "--json", *options]
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
         kept.pop("_MLFLOW_SERVER_ARTIFACT_ROOT", None)
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "flows.cli", "run", "fine-tune", *wanted],
             env=kept | {"LLMOPS_HOME": str(toy), "LLMOPS_PREFECT_API_URL": prefect_server},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        begun.append(process)
+        return process
 
-    return command
+    yield command
+    for process in begun:
+        process.kill()
 
 
 def wait_until(happened: Callable[[], Any], process: "subprocess.Popen[str]") -> None:
@@ -130,75 +150,69 @@ def wait_until(happened: Callable[[], Any], process: "subprocess.Popen[str]") ->
         time.sleep(0.005)
 
 
-def kill(process: "subprocess.Popen[str]") -> None:
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+def stopped(process: "subprocess.Popen[str]", by: signal.Signals, provider: TuningProvider) -> str:
+    """Stop the command while the provider stands still; returns what it has said."""
+    wait_until(provider.stands_still.is_set, process)
+    process.send_signal(by)
+    if by == signal.SIGKILL:
+        process.wait()
+    provider.go_on.set()
+    return process.communicate(timeout=60)[1]
 
 
-def test_killed_at_every_step_there_is_one_job_and_one_version(
+def test_killed_at_every_step_there_is_one_job_one_version_and_one_deployment(
     toy: Path, provider: TuningProvider, start: Callable[..., "subprocess.Popen[str]"]
 ) -> None:
-    provider.states = ["running"] * 500
+    # It has done its work, and nobody learns of that.
+    provider.stand_still_at("POST", "/fine_tuning/jobs")
+    stopped(start(), signal.SIGKILL, provider)
+    [record] = job_ledger().all()
+    assert (record.job_id, len(provider.jobs)) == (None, 1)
 
-    for step in (("POST", "/files"), ("POST", "/fine_tuning/jobs")):
-        provider.stand_still_at(*step)  # it has done its work, and nobody learns of that
-        process = start()
-        wait_until(provider.stands_still.is_set, process)
-        kill(process)
-        provider.go_on.set()
-    assert [record.job_id for record in job_ledger().all()] == [None]
-
-    process = start()
-    wait_until(lambda: "loss" in job_ledger().all()[0].metrics, process)
-    kill(process)
-    for job in provider.jobs.values():
-        job["left"] = ["succeeded"]
-
-    provider.stand_still_at("POST", "/chat/completions")
-    process = start()
-    wait_until(provider.stands_still.is_set, process)
-    kill(process)
-    provider.go_on.set()
-    assert job_ledger().all()[0].state == "succeeded"
+    provider.stand_still_at("PUT", "")  # the deployment is the one thing that is put
+    stopped(start(), signal.SIGKILL, provider)
+    assert [*served_by(provider).values()] == [FIRST]
+    assert cancel(record.id)[1].endswith("was taken down.")
+    assert provider.deployments == {}
 
     process = start()
     wait_until(lambda: list(toy.glob("mlartifacts/**/hosted_model.json")), process)
-    kill(process)
+    process.kill()
+    process.communicate()
 
     output, said = start().communicate(timeout=120)
     result = json.loads(output.splitlines()[-1])
     assert result["promotion"]["status"] in ("promoted", "already champion"), said
     assert "kept from before" in said
-    assert len(provider.jobs) == 1
-    assert sorted(file["filename"] for file in provider.files.values()) == sorted(
-        {file["filename"] for file in provider.files.values()}
-    ), "no file was uploaded twice"
-    assert [version.version for version in versions()] in ([1], ["1"])
+    assert [*served_by(provider).values()] == [FIRST]
+    names = [file["filename"] for file in provider.files.values()]
+    assert (len(provider.jobs), len(set(names))) == (1, len(names)), "nothing was made or uploaded twice"
+    assert [str(version.version) for version in versions()] == ["1"]
     runs = MlflowClient().search_runs([one.experiment_id for one in MlflowClient().search_experiments()])
     assert [run.info.run_name for run in runs].count("fine-tune") == 1, "the same run goes on"
     assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
 
 
-def test_ctrl_c_leaves_the_job_or_cancels_it(
+def test_ctrl_c_leaves_the_job_and_takes_the_deployment_down(
     toy: Path, provider: TuningProvider, start: Callable[..., "subprocess.Popen[str]"]
 ) -> None:
     provider.states = ["running"] * 500
-
-    def interrupted(*options: str) -> str:
-        looked = provider.count("GET", "/ftjob-0")
-        process = start(*options)
-        wait_until(lambda: provider.count("GET", "/ftjob-0") > looked + 2, process)
-        process.send_signal(signal.SIGINT)
-        said: str = process.communicate(timeout=60)[1]
-        assert process.returncode == 130, said
-        return said
-
-    said = interrupted("--job.on-cancel", "leave")
-    assert "job ftjob-0 at openai goes on, and the same command finds it again" in said
+    process = start("--job.on-cancel", "leave")
+    wait_until(lambda: "loss" in [name for one in job_ledger().all() for name in one.metrics], process)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert "job ftjob-0 at azure goes on, and the same command finds it again" in said
     assert provider.jobs["ftjob-0"]["status"] == "running"
-    said = interrupted()
-    assert "job ftjob-0 at openai is cancelled" in said
-    assert [job["status"] for job in provider.jobs.values()] == ["cancelled"]
-    [record] = job_ledger().all()
-    assert record.state == "cancelled"
     assert training_run().info.status == "KILLED"
+
+    provider.jobs["ftjob-0"]["left"] = ["succeeded"]
+    provider.stand_still_at("PUT", "")
+    process = start()
+    said = stopped(process, signal.SIGINT, provider)
+    assert process.returncode == 130, said
+    assert "was taken down" in said
+    assert (len(provider.jobs), provider.deployments) == (1, {})
+    [record] = job_ledger().all()
+    assert record.model is not None
+    assert (record.state, record.model.deployment) == ("succeeded", None)

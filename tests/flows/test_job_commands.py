@@ -177,9 +177,13 @@ def test_a_provider_that_refuses_is_reported(
 
 def test_a_job_that_the_provider_has_forgotten_is_unknown(ledger: JobLedger, server: FineTuningServer) -> None:
     record = begin(ledger, "openai", f"{server.url}/v1", job_id="ftjob-9", state="running")
-    with pytest.raises(ServiceError, match=r"knows no job ftjob-9 \(any more\)"):
+    with pytest.raises(ServiceError, match=r"knows no job ftjob-9 \(any more\): the same command again gives it up"):
         cancel(record.id)
     assert ledger.get(record.id).state == "unknown"
+    given_up, said = cancel(record.id)
+    assert (given_up.state, given_up.reason is not None and "given up" in given_up.reason) == ("cancelled", True)
+    assert "the same fine-tuning starts a new attempt" in said
+    assert begin(ledger, "openai", f"{server.url}/v1").attempt == 2
 
 
 TRAINER = """

@@ -162,7 +162,7 @@ def test_what_it_refuses(
     streams = [os.dup(1), os.dup(2)]
     try:
         for model, complaint in (
-            ("hosted", "served by its provider, which keeps its weights: ask it as openai/ft:gpt-1"),
+            ("hosted", "its weights are not on this machine: ask it as openai/ft:gpt-1"),
             ("nobody", "there is no model nobody in the registry"),
             ("models:/answers@challenger", "there is no model models:/answers@challenger in the registry"),
             (str(tmp_path), "holds no config.json"),

@@ -20,14 +20,14 @@ from mlflow.entities import Run
 from flows.prepare_dataset import prepare_dataset
 from flows.tune import tune
 from llmops.errors import InputError
-from llmops.finetuning import ScratchRecipe, TrainingConfig
-from llmops.tuning import SearchConfig, Trial
+from llmops.finetuning import ScratchRecipe, TrainingConfig, TrainingDivergedError
+from llmops.tuning import SearchBudget, SearchConfig, Trial
 from tasks.search_result import SearchResult
 from tests.emulators.postgresql_server import PostgresqlServer, running_postgresql
 
 pytestmark = pytest.mark.service
 
-SCRATCH = ScratchRecipe(vocabulary=300, hidden=32, intermediate=64, layers=1, heads=2, positions=64)
+SCRATCH = ScratchRecipe(vocabulary=300, hidden=16, intermediate=32, layers=1, heads=2, positions=64)
 TRAINING = TrainingConfig(method="full", max_steps=10, batch_size=16, max_length=64, learning_rate=5e-3)
 SPACE: dict[str, Any] = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
 
@@ -101,7 +101,7 @@ def test_a_search_leaves_its_best_its_trials_and_pictures_and_goes_on_with_more_
     best = min(result.trials, key=lambda one: one.loss or 9.0)
     assert (result.best, result.best_trial, result.pareto) == (best.values, best.number, [best.number])
     assert f"--training.learning-rate {best.values['learning_rate']}" in result.next_command
-    assert "--scratch.hidden 32" in result.next_command
+    assert "--scratch.hidden 16" in result.next_command
     leaves_a_record(toy_home, result)
 
     again = run_search(search())
@@ -171,6 +171,71 @@ def test_a_diverged_trial_counts_and_never_wins(toy_home: Path) -> None:
     assert {run.info.status for run in runs(toy_home)} <= {"FINISHED", "FAILED"}
 
 
+def test_a_trial_whose_training_raises_is_given_up_and_the_search_goes_on(
+    toy_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that runs out of memory: an exception in the middle of its training, each time."""
+    report, raised = Trial.report, []
+
+    def second_raises(trial: Trial, step: int, loss: float, total_steps: int) -> bool:
+        if trial.number == 1:
+            raised.append(step)
+            raise RuntimeError("out of memory\nand more of it")
+        return report(trial, step, loss, total_steps)
+
+    monkeypatch.setattr(Trial, "report", second_raises)
+    result = run_search(search())
+    assert [one.state for one in result.trials] == ["finished", "given up", "finished"]
+    assert len(raised) == 2
+    assert result.trials[1].reason == "RuntimeError: out of memory"
+    assert "Trial 2 was given up: RuntimeError: out of memory" in result.notes
+    failed = runs(toy_home, "trial 2")
+    assert {run.info.status for run in failed} == {"FAILED"}
+    assert {run.data.tags["trial.reason"] for run in failed} == {"RuntimeError: out of memory"}
+    assert len(list((toy_home / "training").iterdir())) == 2
+    assert run_search(search()).reused
+    monkeypatch.setattr(Trial, "report", lambda *_: 1 / 0)
+    with pytest.raises(InputError, match="every trial failed and was given up: ZeroDivisionError") as caught:
+        run_search(search(trials=2, seed=1))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_finalist_that_diverged_is_known_to_have(toy_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks import search_finale
+
+    train, trained = search_finale.train_model, []
+
+    def first_diverges(title: str, *arguments: Any) -> Any:
+        trained.append(title)
+        if len(trained) == 1:
+            raise TrainingDivergedError("the loss is infinite")
+        return train(title, *arguments)
+
+    monkeypatch.setattr(search_finale, "train_model", first_diverges)
+    config = search(trials=2, finalists=2, finalist_seeds=2)
+    result = run_search(config)
+    assert result.finale is not None
+    assert [one.mean is None for one in result.finale.finalists] == [False, True]
+    assert len(trained) == 4
+    again = run_search(config)
+    assert (again.reused, again.finale, len(trained)) == (True, result.finale, 4)
+
+
+def test_a_spent_budget_ends_the_finale_and_its_trainings_count(toy_home: Path) -> None:
+    config = search(trials=2, finalists=2, finalist_seeds=2)
+    tokens = run_search(search(trials=2)).spent.tokens
+    # Room for the trials and two trainings more: those of the first seed.
+    budget = {"max_tokens": 2 * tokens}
+    result = run_search(config.model_copy(update={"budget": SearchBudget.model_validate(budget)}))
+    assert result.finale is not None
+    assert [one.seeds for one in result.finale.finalists] == [[1], [1]]
+    assert len(runs(toy_home, "finalist")) == 2
+    assert result.spent.tokens >= 2 * tokens
+    assert any("1 of 2 new seeds: the budget" in note for note in result.notes)
+    again = run_search(config.model_copy(update={"budget": SearchBudget.model_validate(budget)}))
+    assert (again.reused, again.spent) == (True, result.spent)
+
+
 def test_finalists_are_trained_again_with_new_seeds_and_judged(toy_home: Path) -> None:
     result = run_search(search(finalists=2, finalist_seeds=2))
     assert result.finale is not None
@@ -221,12 +286,12 @@ def test_what_cannot_be_searched_is_said_in_a_line(toy_home: Path, given: dict[s
 
 # As commands in processes of their own.
 
-COMMAND_TRAINING = {"method": "full", "max_steps": 60, "batch_size": 16, "max_length": 64, "checkpoint_steps": 20}
+COMMAND_TRAINING = {"method": "full", "max_steps": 40, "batch_size": 8, "max_length": 64, "checkpoint_steps": 20}
 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., list[str]]:
-    """The command line of a search of 6 trials; keywords go into `search`."""
+    """The command line of a search of 4 trials; keywords go into `search`."""
 
     def line(**given: Any) -> list[str]:
         config = tmp_path / f"tune-{len(list(tmp_path.glob('tune-*')))}.yaml"
@@ -234,7 +299,7 @@ def command(tmp_path: Path) -> Callable[..., list[str]]:
             "base_model": "scratch",
             "scratch": SCRATCH.model_dump(),
             "training": COMMAND_TRAINING,
-            "search": {"trials": 6, "sampler": "random", "space": SPACE, **given},
+            "search": {"trials": 4, "sampler": "random", "space": SPACE, **given},
         }
         config.write_text(yaml.safe_dump({"tune": settings}))
         options = ["--dataset", "toy", "--config", str(config), "--json"]
@@ -276,13 +341,14 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
-def every_trial_ran_once(home: Path, result: dict[str, Any]) -> None:
+def every_trial_ran_once(home: Path, result: dict[str, Any], count: int = 4) -> None:
     """No trial lost, none twice, all of them children of one run, and nothing left running."""
-    assert [one["number"] for one in result["trials"]] == [1, 2, 3, 4, 5, 6]
+    numbers = list(range(1, count + 1))
+    assert [one["number"] for one in result["trials"]] == numbers
     assert {one["state"] for one in result["trials"]} == {"finished"}
     assert [run.info.run_id for run in runs(home, "tune")] == [result["run_id"]]
     trials = runs(home, "trial")
-    assert sorted(run.data.tags["trial"] for run in trials) == ["1", "2", "3", "4", "5", "6"]
+    assert sorted(int(run.data.tags["trial"]) for run in trials) == numbers
     for run in trials:
         assert run.data.tags["mlflow.parentRunId"] == result["run_id"]
         history = MlflowClient(f"sqlite:///{home}/mlflow.db").get_metric_history(run.info.run_id, "validation_loss")
@@ -303,26 +369,22 @@ def prefect_states(home: Path) -> set[str]:
 def test_killed_workers_and_killed_commands_lose_no_trial_and_repeat_none(
     toy_home: Path, command: Callable[..., list[str]]
 ) -> None:
-    line = command(workers=2)
-    first = start(line, toy_home)
+    first = start(command(workers=2), toy_home)
     wait_for(toy_home, first, 1)
     workers_of(first)[0].kill()
     wait_for(toy_home, first, 2)
     first.kill()
     first.communicate()
-    result = finish(start(line, toy_home))
+    result = finish(start(command(workers=1), toy_home))
     every_trial_ran_once(toy_home, result)
     assert prefect_states(toy_home) <= {"COMPLETED", "CRASHED"}
-    again = finish(start(line, toy_home))
-    assert (again["reused"], again["best"], again["run_id"]) == (True, result["best"], result["run_id"])
 
 
 @pytest.mark.slow
 def test_ctrl_c_gives_the_trials_back_and_leaves_nothing_running(
     toy_home: Path, command: Callable[..., list[str]]
 ) -> None:
-    line = command(workers=2)
-    first = start(line, toy_home)
+    first = start(command(workers=2), toy_home)
     wait_for(toy_home, first, 1)
     os.killpg(first.pid, signal.SIGINT)  # as a terminal does: every process of the command
     _, said = first.communicate(timeout=100)
@@ -330,8 +392,8 @@ def test_ctrl_c_gives_the_trials_back_and_leaves_nothing_running(
     assert "Traceback" not in said
     assert "RUNNING" not in {run.info.status for run in runs(toy_home)}
     assert "RUNNING" not in prefect_states(toy_home)
-    result = finish(start(line, toy_home))
-    assert [one["number"] for one in result["trials"]] == [1, 2, 3, 4, 5, 6]
+    result = run_search(search(trials=4), TrainingConfig.model_validate(COMMAND_TRAINING))
+    assert [one.number for one in result.trials] == [1, 2, 3, 4]
     assert len(runs(toy_home, "tune")) == 1
 
 
@@ -348,11 +410,11 @@ def test_two_homes_share_the_trials_on_one_postgresql(
 ) -> None:
     other_home = tmp_path / "other"
     shutil.copytree(published, other_home)
-    line = command(storage=postgresql.url())
+    line = command(storage=postgresql.url(), trials=6)
     store = f"sqlite:///{toy_home}/mlflow.db"
     commands = [start(line, home, LLMOPS_MLFLOW_TRACKING_URI=store) for home in (toy_home, other_home)]
     results = [finish(process) for process in commands]
-    every_trial_ran_once(toy_home, results[0])
+    every_trial_ran_once(toy_home, results[0], count=6)
     assert results[0]["best"] == results[1]["best"]
     assert results[0]["run_id"] == results[1]["run_id"]
     hosts = [len(list((home / "training").iterdir())) for home in (toy_home, other_home)]

@@ -13,6 +13,8 @@ from tasks.evaluation_result import EvaluationResult
 BASE = "gpt-4.1-mini"
 TWICE = TrainingConfig(epochs=2)
 QUICK = Waiting(first_poll_s=0.02, longest_poll_s=0.1)
+AZURE: dict[str, Any] = {"backend": "azure", "job": {"azure": {"account": "some-resource"}}, "yes": True}
+"""What tunes at Azure, at a price that nobody knows, and where a model answers once it is deployed."""
 
 
 def tune_there(**changed: Any) -> EvaluationResult:

@@ -1,126 +1,158 @@
-"""What becomes of a deployment that costs by the hour: kept for the champion, taken down for others, made again."""
+"""A job that has ended: what serves its model while it is evaluated, and what is not worth failing for."""
 
-from dataclasses import dataclass, field, replace
+import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
-from llmops.data import DatasetVersion
 from llmops.errors import InputError
-from llmops.evaluation.config import EvaluationConfig
 from llmops.finetuning import TrainingConfig
-from llmops.finetuning.backends import Estimate, JobSettings, TrainingFiles, TunedModel, TuningRequest
+from llmops.finetuning.backends import Estimate, JobSettings, JobStatus, TunedModel
+from llmops.finetuning.backends.backend import BackendError
 from llmops.finetuning.jobs import job_ledger
-from tasks.fine_tuning_jobs import TunedByJob, served
-from tasks.hosted_models import find_hosted_model
-from tasks.model_sources import find_asked_model
-from tasks.planned_jobs import PlannedJob, TuningBase, said_of, with_method
-from tasks.promotion import CHAMPION, make_champion, roll_back
-from tasks.registry import register_model
-from tasks.tracking import tracked_run
-
-MODEL = TunedModel(backend="azure", model="gpt-x.ft-1", base_model="gpt-x", job_id="ftjob-1")
-
-
-@dataclass
-class DeployingBackend:
-    """A back end whose models answer while they are deployed."""
-
-    name: str = "azure"
-    endpoint: str = "https://somewhere"
-    deployments: set[str] = field(default_factory=set)
-
-    def deploy(self, model: TunedModel, name: str) -> TunedModel:
-        self.deployments.add(name)
-        return model.model_copy(update={"asked_as": f"azure/{name}", "deployment": name})
-
-    def undeploy(self, model: TunedModel) -> TunedModel:
-        self.deployments.discard(str(model.deployment))
-        return model.model_copy(update={"asked_as": None, "deployment": None})
+from tasks.fine_tuning_jobs import TunedByJob, _log_result, served
+from tasks.job_cancellation import stop_job
+from tasks.planned_jobs import PlannedJob, said_of, with_method
+from tasks.promotion import make_champion
+from tasks.registry import DIGEST_TAG
+from tasks.training import Job
+from tests.tasks.deploying_backend import DeployingBackend, ended_job, made_by, registered
 
 
 @pytest.fixture
-def plan(home: Path, prefect_server: str) -> PlannedJob:
+def backend() -> DeployingBackend:
+    """The provider."""
+    return DeployingBackend()
+
+
+@pytest.fixture
+def plan(home: Path, prefect_server: str, backend: DeployingBackend) -> PlannedJob:
     """A job that has ended well."""
-    record = job_ledger().begin(
-        "a" * 64,
-        backend="azure",
-        endpoint="https://somewhere",
-        base_model="gpt-x",
-        name="support",
-        dataset="support@1",
-        dataset_digest="d",
-        hyperparameters={},
-    )
-    files = TrainingFiles(home / "train.jsonl", None, 10, 0, 100, tokens_estimated=True)
-    backend: Any = DeployingBackend()
-    version: Any = DatasetVersion.model_construct(name="support", number=1)
-    return PlannedJob(
-        backend=backend,
-        base=TuningBase("gpt-x", "gpt-x", "azure/gpt-x"),
-        request=TuningRequest("gpt-x", "support", record.token, TrainingConfig(), files),
-        version=version,
-        settings=JobSettings(),
-        record=record,
-    )
+    return ended_job(home, backend)
 
 
 @pytest.fixture
 def tuned(plan: PlannedJob) -> TunedByJob:
     """What it has made."""
-    with tracked_run("training", experiment="support") as run:
-        pass
-    return TunedByJob(plan.digest, MODEL, run.run_id, plan.record)
+    return made_by(plan)
 
 
-def register(plan: PlannedJob, tuned: TunedByJob, model: TunedModel) -> str:
-    settings = (EvaluationConfig(), {}, plan.settings)
-    return str(register_model.fn("support", model, tuned.digest, tuned.run_id, [], *settings).version)
-
-
-def deployments(plan: PlannedJob) -> set[str]:
-    assert isinstance(plan.backend, DeployingBackend)
-    return plan.backend.deployments
-
-
-def test_the_champion_keeps_its_deployment(plan: PlannedJob, tuned: TunedByJob) -> None:
+def test_what_answers_is_noted(plan: PlannedJob, tuned: TunedByJob, backend: DeployingBackend) -> None:
     with served(plan, tuned) as model:
-        make_champion("support", register(plan, tuned, model), "better")
-    assert deployments(plan) == {model.deployment}
-    assert job_ledger().get(plan.record.id).model == model
+        assert backend.deployments == {model.deployment}
+        assert job_ledger().get(plan.record.id).model == model
 
 
-def test_that_of_a_model_that_was_not_promoted_is_taken_down(plan: PlannedJob, tuned: TunedByJob) -> None:
-    with served(plan, tuned) as model:
-        register(plan, tuned, model)
-    assert deployments(plan) == set()
-    with pytest.raises(InputError, match="nothing serves it: its deployment was taken down"):
-        find_asked_model("models:/support/1", EvaluationConfig())
-    with served(replace(plan, settings=JobSettings(keep_deployment=True)), tuned):
-        pass
-    assert len(deployments(plan)) == 1
-
-
-def test_so_is_that_of_one_whose_evaluation_failed(plan: PlannedJob, tuned: TunedByJob) -> None:
+def test_a_model_whose_evaluation_failed_is_taken_down(
+    plan: PlannedJob, tuned: TunedByJob, backend: DeployingBackend
+) -> None:
     with pytest.raises(InputError, match="no such column"), served(plan, tuned):
         raise InputError("no such column")
-    assert deployments(plan) == set()
+    assert backend.deployments == set()
+    kept = replace(plan, settings=JobSettings(keep_deployment=True))
+    with pytest.raises(InputError, match="no such column"), served(kept, tuned):
+        raise InputError("no such column")
+    assert len(backend.deployments) == 1
 
 
-def test_rolling_back_deploys_again(plan: PlannedJob, tuned: TunedByJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    with served(plan, tuned) as model:
-        first = register(plan, tuned, model)
-    MlflowClient().create_model_version("support", "somewhere", tags={})
-    make_champion("support", "2", "better")
-    MlflowClient().set_registered_model_alias("support", "previous", first)
-    monkeypatch.setattr("tasks.hosted_models.back_end", lambda name, job: plan.backend)
-    roll_back.fn("support")
-    assert deployments(plan) == {model.deployment}
-    hosted = find_hosted_model(f"models:/support@{CHAMPION}")
-    assert hosted is not None
-    assert (hosted.version, hosted.model) == (first, model)
+def test_the_champion_is_not(plan: PlannedJob, tuned: TunedByJob, backend: DeployingBackend) -> None:
+    with pytest.raises(InputError, match="no room for the report"), served(plan, tuned) as model:
+        make_champion("support", registered(plan, tuned, model), "better")
+        raise InputError("no room for the report")
+    assert backend.deployments == {model.deployment}
+
+
+@pytest.mark.parametrize("what", [KeyboardInterrupt(), SystemExit(143), BackendError("it failed", "refused")])
+def test_what_stops_the_deploying_leaves_nothing_behind(
+    plan: PlannedJob, tuned: TunedByJob, backend: DeployingBackend, what: BaseException
+) -> None:
+    noted: list[TunedModel | None] = []
+
+    def stop() -> None:
+        noted.append(job_ledger().get(plan.record.id).model)
+        raise what
+
+    backend.deployed = stop
+    with pytest.raises(type(what)), served(plan, tuned):
+        pass
+    assert backend.deployments == set()
+    assert noted[0] is not None
+    assert noted[0].deployment, "in the ledger before it was made, where kill -9 leaves it"
+    after = job_ledger().get(plan.record.id).model
+    assert after is not None
+    assert after.deployment is None
+
+
+def test_a_failing_take_down_does_not_hide_why(
+    plan: PlannedJob, tuned: TunedByJob, backend: DeployingBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    def down() -> None:
+        raise BackendError("the portal is down", "unreachable")
+
+    backend.undeployed = down
+    with pytest.raises(InputError, match="no such column"), served(plan, tuned) as model:
+        raise InputError("no such column")
+    assert f"its deployment {model.deployment} at azure may still run and cost (the portal is down)" in caplog.text
+    assert "llmops cancel job ftjob-1" in caplog.text
+    assert job_ledger().get(plan.record.id).model == model, "for the command to find"
+
+
+def test_ctrl_c_while_it_is_taken_down_waits_for_that(
+    plan: PlannedJob, tuned: TunedByJob, backend: DeployingBackend
+) -> None:
+    backend.undeployed = lambda: signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), served(plan, tuned):
+        raise InputError("no such column")
+    assert backend.deployments == set()
+
+
+def test_result_files_that_nobody_gives_out_are_no_failure(
+    plan: PlannedJob, tuned: TunedByJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(job_id: str, folder: Path) -> list[Path]:
+        raise BackendError("AccessDenied on the tables", kind)
+
+    plan.backend.fetch = fetch  # type: ignore[method-assign]
+    record = plan.record.model_copy(update={"cost": 2.5})
+    kind: Any = "credentials"
+    assert _log_result(plan, record, tuned.run_id) == "without its result files: AccessDenied on the tables"
+    assert MlflowClient().get_run(tuned.run_id).data.metrics["cost"] == 2.5
+    kind = "unreachable"
+    with pytest.raises(BackendError, match="AccessDenied"):
+        _log_result(plan, record, tuned.run_id)
+
+
+def test_a_job_that_is_not_known_any_more_is_not_called_cancelled(
+    plan: PlannedJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_ledger().update(plan.record.id, state="running")
+    backend: Any = plan.backend
+    backend.cancel = lambda job_id: None
+    backend.status = lambda job_id: JobStatus(state="unknown")
+    said = stop_job(plan.record.id, plan.backend, JobSettings())
+    assert "may go on: check key, project and region" in said
+    assert job_ledger().get(plan.record.id).state == "unknown"
+
+
+def test_the_same_training_in_ollama_is_another_version(plan: PlannedJob, tuned: TunedByJob, home: Path) -> None:
+    local = replace(plan, backend=DeployingBackend("local", "here"), local=Job("f" * 64, home))
+    MlflowClient().create_registered_model("support")
+    MlflowClient().create_model_version("support", "somewhere", tags={DIGEST_TAG: local.digest})
+    ollama = replace(local, backend=DeployingBackend("ollama", "http://one:11434"))
+    others = [
+        replace(ollama, backend=DeployingBackend("ollama", "http://two:11434")),
+        replace(ollama, settings=JobSettings.model_validate({"ollama": {"quantize": "q4_K_M"}})),
+    ]
+    assert len({one.digest for one in (local, ollama, *others)}) == 4
+    versions = []
+    for one in (ollama, *others, ollama):
+        with served(one, replace(tuned, digest=one.digest)) as model:
+            versions.append((registered(one, replace(tuned, digest=one.digest), model), model.asked_as))
+    assert [version for version, _ in versions] == ["2", "3", "4", "2"]
+    assert len({name for _, name in versions}) == 3, "nor does one replace the other's model in Ollama"
 
 
 def test_a_method_beside_the_settings_leaves_what_nobody_set_unset() -> None:

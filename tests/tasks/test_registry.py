@@ -101,6 +101,7 @@ def test_a_hosted_model_becomes_a_reference_that_is_read_again_as_it_was(home: P
         base_model="gpt-x",
         job_id="ftjob-1",
         region="westeurope",
+        endpoint="https://ours.openai.azure.com",
         asked_as="azure/support",
         deployment="support",
     )

@@ -1,15 +1,20 @@
 """Fine-tuning back ends behind one protocol.
 
-===================  ==========================================================================
-``backend``          the protocol, and the words of all: request, status, estimate, tuned model
-``settings``         what a person sets beside the hyperparameters
-``local``            this machine
-``openai_jobs``      OpenAI
-``azure_jobs``       Azure OpenAI
-``vertex_jobs``      Vertex AI
-``bedrock_jobs``     Amazon Bedrock: Nova, Llama, Titan, and Anthropic's Claude
-``ollama_import``    trained on this machine, served by Ollama
-===================  ==========================================================================
+========================  =====================================================================================
+``backend``               the protocol, and the words of all: request, status, estimate, tuned model
+``settings``              what a person sets beside the hyperparameters
+``polling``               waiting for a job: back-off, patience, deadline
+``local``                 this machine
+``ollama_import``         trained on this machine, served by Ollama; ``ollama_template``: its chat template there
+``openai_backend``        what OpenAI and Azure share, with ``openai_service`` (client and failures),
+                          ``openai_submission`` (files and job, once), ``openai_progress`` (states, losses)
+``openai_jobs``           OpenAI
+``azure_jobs``            Azure OpenAI; ``azure_deployments``: what answers there, through Azure's management
+``vertex_jobs``           Vertex AI, with ``vertex_status``, ``vertex_endpoints``, ``cloud_storage`` (the data),
+                          ``google_failures``
+``bedrock_jobs``          Amazon Bedrock, Claude included, with ``bedrock_families`` (hyperparameters by family),
+                          ``bedrock_files`` (S3), ``bedrock_status``, ``bedrock_deployments``, ``aws_failures``
+========================  =====================================================================================
 """
 
 from importlib import import_module

@@ -130,7 +130,8 @@ class AzureDeployments:
         if status == 403:
             allow = "the role Cognitive Services Contributor on the resource allows it"
             return BackendError(f"{self._where} does not allow {said}: {allow}", "credentials")
-        if status == 429:
+        # 409 with this code: another change of the resource is under way, which takes it one at a time.
+        if status == 429 or (status == 409 and _code(answer) == "RequestConflict"):
             return BackendError(f"{self._where} takes no more requests now: {said}", "rate limit")
         if status == 408 or status >= 500:
             return BackendError(f"{self._where} fails at {said}", "unreachable")
@@ -196,6 +197,11 @@ def _object(answer: httpx.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _code(answer: httpx.Response) -> str:
+    error = _object(answer).get("error")
+    return str(error.get("code")) if isinstance(error, dict) else ""
 
 
 def _path(deployment: str) -> str:

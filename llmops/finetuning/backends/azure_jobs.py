@@ -43,7 +43,12 @@ class AzureBackend(OpenAIFineTuning):
         deployment = _deployment_name(name)
         azure = self._settings.azure
         self._deployments().serve(deployment, model.model, azure.sku, azure.capacity)
-        return model.model_copy(update={"asked_as": f"azure/{deployment}", "deployment": deployment})
+        served = {"asked_as": f"azure/{deployment}", "deployment": deployment, "endpoint": self.endpoint}
+        return model.model_copy(update=served)
+
+    def deployment_of(self, model: TunedModel, name: str) -> str | None:
+        """The name as Azure takes it."""
+        return _deployment_name(name)
 
     def undeploy(self, model: TunedModel) -> TunedModel:
         """Delete its deployment."""

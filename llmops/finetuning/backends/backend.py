@@ -165,6 +165,7 @@ class TunedModel(BaseModel):
         base_model: what it was made from, as the provider names it.
         job_id: the job that made it.
         region: where it is, for the providers that have regions.
+        endpoint: of the back end that serves it (`FineTuningBackend.endpoint`); None where there is only one.
         asked_as: ``provider/model`` that answers; None while nothing serves it.
         deployment: what serves it, where that costs money and can be taken down: its name or ARN.
     """
@@ -176,6 +177,7 @@ class TunedModel(BaseModel):
     base_model: str
     job_id: str
     region: str | None = None
+    endpoint: str | None = None
     asked_as: str | None = None
     deployment: str | None = None
 
@@ -278,6 +280,13 @@ class FineTuningBackend(Protocol):
         Args:
             model: what to deploy.
             name: of the deployment, where the provider lets one choose.
+        """
+        ...
+
+    def deployment_of(self, model: TunedModel, name: str) -> str | None:
+        """What `deploy` is about to make, as `undeploy` takes it; None where that costs nothing by the hour.
+
+        Asks nobody. It is noted before anything is made, so that whatever happens then it can be taken down.
         """
         ...
 

@@ -58,6 +58,11 @@ def resource_name(name: str, suffix: str) -> str:
     return f"{words[: _MOST_LETTERS - 1 - len(suffix)].rstrip('-')}-{suffix}"
 
 
+def deployment_name(name: str, model_arn: str) -> str:
+    """The name of what serves a model: unique in an account and region, by a digest of the model's ARN."""
+    return resource_name(name, hashlib.sha256(model_arn.encode()).hexdigest()[:8])
+
+
 class Deployments:
     """The deployments of custom models through one client of Bedrock's control plane."""
 
@@ -69,13 +74,13 @@ class Deployments:
     def create(self, serving: str, name: str, model_arn: str, units: int) -> str:
         """Have a custom model answer; returns the ARN to ask, once it does.
 
-        The name carries a digest of the model's ARN and is unique in an account and region: the same again finds it.
+        The name is that of `deployment_name`: the same again finds it.
 
         Raises:
             BackendError: it was refused or failed, or was not ready by the deadline and has been taken down.
         """
         kind = _KINDS[serving]
-        name = resource_name(name, hashlib.sha256(model_arn.encode()).hexdigest()[:8])
+        name = deployment_name(name, model_arn)
         found = self._get(kind, name)
         if found and found["status"] == "Failed":
             self.delete(found[kind.arn])
@@ -88,11 +93,18 @@ class Deployments:
             raise BackendError(f"serving {model_arn} as {name} failed at {self._where}: {reason}", "refused")
         return arn
 
-    def delete(self, arn: str) -> None:
-        """Take a deployment down; nothing happens where it is gone."""
-        kind = _KINDS["provisioned" if ":provisioned-model/" in arn else "on-demand"]
+    def delete(self, deployment: str, serving: str = "on-demand") -> None:
+        """Take a deployment down; nothing happens where it is gone.
+
+        Args:
+            deployment: its ARN, or its name, of which `serving` says of which kind it is.
+        """
+        named = not deployment.startswith("arn:")
+        kind = _KINDS[serving if named else "provisioned" if ":provisioned-model/" in deployment else "on-demand"]
+        if named and self._get(kind, deployment) is None:
+            return  # Bedrock may call a name that nothing has invalid instead of missing
         try:
-            self._ask("delete", kind, f"taking {arn} down", {kind.identifier: arn})
+            self._ask("delete", kind, f"taking {deployment} down", {kind.identifier: deployment})
         except BackendError as error:
             if error.kind != "missing":
                 raise

@@ -107,6 +107,15 @@ OWN_SETTING = "job.bedrock.hyperparameters"
 """Where a person sets what our vocabulary has no word for."""
 
 
+def invoked_as(base_model: str) -> str:
+    """How a model is asked that is tuned by that name: without the length of context, which a variant ends in.
+
+    >>> invoked_as("amazon.nova-lite-v1:0:300k"), invoked_as("amazon.nova-lite-v1:0")
+    ('amazon.nova-lite-v1:0', 'amazon.nova-lite-v1:0')
+    """
+    return re.sub(r":\d+k$", "", base_model)
+
+
 def family_of(base_model: str) -> Family:
     """The family of a base model, named by its identifier or ARN (a custom model's ARN names its base).
 

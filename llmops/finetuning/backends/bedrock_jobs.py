@@ -28,7 +28,7 @@ from llmops.finetuning.backends.backend import (
     Waiting,
     set_fields,
 )
-from llmops.finetuning.backends.bedrock_deployments import Deployments, resource_name
+from llmops.finetuning.backends.bedrock_deployments import Deployments, deployment_name, resource_name
 from llmops.finetuning.backends.bedrock_families import Family, family_of, hyperparameters_of
 from llmops.finetuning.backends.bedrock_files import fetch_files, upload_once
 from llmops.finetuning.backends.bedrock_status import STATES, detail_of, events_of, metrics_of, moment
@@ -183,12 +183,18 @@ class BedrockBackend:
     def deploy(self, model: TunedModel, name: str) -> TunedModel:
         """Have the model answer, on demand or with provisioned throughput (`BedrockSettings.serving`)."""
         arn = self._deployments.create(self._settings.serving, name, model.model, self._settings.model_units)
-        return model.model_copy(update={"asked_as": f"bedrock/{arn}", "deployment": arn})
+        # arn:aws:bedrock:REGION:ACCOUNT:…
+        served = {"asked_as": f"bedrock/{arn}", "deployment": arn, "region": arn.split(":")[3]}
+        return model.model_copy(update=served)
+
+    def deployment_of(self, model: TunedModel, name: str) -> str | None:
+        """The name by which Bedrock knows it beside its ARN, which it gives out when it is made."""
+        return deployment_name(name, model.model)
 
     def undeploy(self, model: TunedModel) -> TunedModel:
         """Take its deployment or its provisioned throughput down."""
         if model.deployment is not None:
-            self._deployments.delete(model.deployment)
+            self._deployments.delete(model.deployment, self._settings.serving)
         return model.model_copy(update={"asked_as": None, "deployment": None})
 
     def delete(self, model: TunedModel) -> None:

@@ -13,6 +13,7 @@ A job is the folder of its training, ``<folder>/<token>/``: beside what `llmops.
 import importlib.util
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from llmops.errors import InputError
 from llmops.finetuning import checkpoints
 from llmops.finetuning.backends.backend import (
     ENDED,
+    BackendError,
     Estimate,
     JobState,
     JobStatus,
@@ -38,13 +40,14 @@ from llmops.finetuning.backends.backend import (
 from llmops.finetuning.config import TrainingConfig
 from llmops.finetuning.jobs.estimates import estimate
 from llmops.finetuning.merging import merge_adapter
-from llmops.finetuning.progress import TrainingEvent
+from llmops.finetuning.progress import TrainingEvent, event_in_words, result_in_words
 from llmops.finetuning.training import TrainingResult, train
 from llmops.llm.completions import Prompt
 
 _REQUEST = TypeAdapter(TuningRequest)
 _MODULES = {"full": ("torch", "transformers"), "lora": ("torch", "transformers", "peft")}
-INTERRUPTED = "it was interrupted: run the same command again to go on"
+GOES_ON = "run the same command again to go on from its newest checkpoint"
+INTERRUPTED = f"it was interrupted: {GOES_ON}"
 
 
 class LocalBackend:
@@ -118,6 +121,7 @@ class LocalBackend:
         Raises:
             InputError: it cannot be trained like that.
             TrainingDivergedError: the loss became infinite or not a number.
+            BackendError: it has not ended by the deadline; its checkpoints stay.
         """
         job = self.folder / job_id
         request = self._request(job_id)
@@ -125,13 +129,19 @@ class LocalBackend:
         training = _pairs(request.files.training)
         validation = _pairs(request.files.validation) if request.files.validation else []
         points: list[MetricPoint] = []
+        # Not since its creation: whoever takes up an old training has the whole time for it.
+        began = time.monotonic()
 
         def on_event(event: TrainingEvent) -> None:
             points.append(MetricPoint(step=event.step, metrics=event.metrics))
-            done, said = event.step / event.total_steps, described(event)
+            done, said = event.step / event.total_steps, event_in_words(event)
             tell(JobStatus(state="running", progress=done, detail=said, metrics=tuple(points), created_at=created))
             if (job / "cancelled").exists():
                 raise _CancelledError
+            over = waiting.deadline_hours is not None and time.monotonic() - began > 3600 * waiting.deadline_hours
+            if over and event.step < event.total_steps:
+                overdue = f"had not ended after {waiting.deadline_hours:g} hours (waiting.deadline_hours)"
+                raise BackendError(f"the training {job_id} {overdue} and was stopped: {GOES_ON}", "refused")
 
         (job / "failure.txt").unlink(missing_ok=True)
         try:
@@ -166,6 +176,10 @@ class LocalBackend:
         """Full weights with tokenizer: what is asked is their folder."""
         return model.model_copy(update={"asked_as": str(self.merged(model.job_id))})
 
+    def deployment_of(self, model: TunedModel, name: str) -> str | None:
+        """None: a folder costs nothing by the hour."""
+        return None
+
     def undeploy(self, model: TunedModel) -> TunedModel:
         """Nothing: a folder costs nothing by the hour."""
         return model
@@ -199,20 +213,6 @@ class _CancelledError(Exception):
     """Ends a training that was asked to stop."""
 
 
-def described(event: TrainingEvent) -> str:
-    """A training event in a few words for a line of progress: ``loss 0.713, 3,021 tokens/s``."""
-    parts = [
-        f"{name.replace('_', ' ')} {event.metrics[name]:.3f}"
-        for name in ("loss", "validation_loss")
-        if name in event.metrics
-    ]
-    if "tokens_per_second" in event.metrics:
-        parts.append(f"{event.metrics['tokens_per_second']:,.0f} tokens/s")
-    if event.resumed_from is not None:
-        parts.insert(0, f"resumed from step {event.resumed_from}")
-    return ", ".join(parts)
-
-
 def _pairs(file: Path) -> list[tuple[Prompt, str]]:
     """The (prompt, expected) pairs of a file in the project's own shape, in the order of the samples' ids.
 
@@ -227,15 +227,10 @@ def _pairs(file: Path) -> list[tuple[Prompt, str]]:
 
 
 def _succeeded(result: TrainingResult, created: datetime, finished: datetime) -> JobStatus:
-    said = f"{result.steps:,} steps, loss {result.loss:.3f}"
-    if result.validation_loss is not None:
-        said += f", validation loss {result.validation_loss:.3f}"
-    if result.resumed_from is not None:
-        said = f"resumed from step {result.resumed_from}, {said}"
     return JobStatus(
         state="succeeded",
         progress=1.0,
-        detail=said,
+        detail=result_in_words(result),
         metrics=_points(result.log),
         # Counted since the last (re)start: after an interruption the whole is not known.
         trained_tokens=result.tokens if result.resumed_from is None else None,

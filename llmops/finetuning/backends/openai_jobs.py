@@ -22,7 +22,11 @@ class OpenAIBackend(OpenAIFineTuning):
 
     def deploy(self, model: TunedModel, name: str) -> TunedModel:
         """Nothing has to be deployed: the model is asked by its name."""
-        return model.model_copy(update={"asked_as": f"openai/{model.model}"})
+        return model.model_copy(update={"asked_as": f"openai/{model.model}", "endpoint": self.endpoint})
+
+    def deployment_of(self, model: TunedModel, name: str) -> str | None:
+        """None: nothing is deployed."""
+        return None
 
     def undeploy(self, model: TunedModel) -> TunedModel:
         """Nothing is deployed that could be taken down."""

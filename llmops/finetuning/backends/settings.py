@@ -75,7 +75,8 @@ class JobSettings(BaseModel):
         default=None, description="The base as a model to ask (provider/model), where that is not its name in training."
     )
     keep_deployment: bool = Field(
-        default=False, description="Keep a deployment that costs by the hour although its model was not promoted."
+        default=False,
+        description="Keep a deployment that costs by the hour although its model is not, or no longer, champion.",
     )
     azure: AzureSettings = AzureSettings()
     bedrock: BedrockSettings = BedrockSettings()

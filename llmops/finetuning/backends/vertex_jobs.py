@@ -179,7 +179,12 @@ class VertexBackend:
         if tuned is None or not tuned.endpoint:
             what = f"{model.job_id} has no endpoint that answers ({self._where})"
             raise BackendError(f"{what}; wait for the end of the job", "missing")
-        return model.model_copy(update={"asked_as": f"vertex/{tuned.endpoint}", "region": self._location})
+        served = {"asked_as": f"vertex/{tuned.endpoint}", "region": self._location, "endpoint": self.endpoint}
+        return model.model_copy(update=served)
+
+    def deployment_of(self, model: TunedModel, name: str) -> str | None:
+        """None: the endpoint costs nothing while idle."""
+        return None
 
     def undeploy(self, model: TunedModel) -> TunedModel:
         """Nothing is taken down: an idle endpoint of a tuned Gemini costs nothing, and `delete` removes it."""

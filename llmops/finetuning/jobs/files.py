@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 from uuid import uuid4
@@ -46,7 +47,7 @@ def write_training_files(
     Args:
         samples: by split; a split that is missing or empty is not written.
         format: one of `llmops.data.exports.FORMATS`.
-        folder: created where it is missing; usually ``<home>/jobs/files``.
+        folder: created where it is missing; usually ``<home>/jobs/files/<the job's>``.
         what: the dataset version, for messages: ``support@3``.
         limits: other ones than the format has (`llmops.data.exports.provider_limits.LIMITS`).
         tokenizer: the base model's, as for `token_counts`; without one the tokens are estimated.
@@ -83,10 +84,15 @@ def write_training_files(
 
 
 def remove_training_files(files: TrainingFiles) -> None:
-    """Remove what `write_training_files` wrote, once the job has ended; it can be written again from the version."""
+    """Remove what `write_training_files` wrote, once the job has succeeded; it can be written again from the version.
+
+    Their folder goes with them unless it holds something else.
+    """
     for file in (files.training, files.validation):
         if file is not None:
             file.unlink(missing_ok=True)
+    with suppress(OSError):  # not empty, or gone already
+        files.training.parent.rmdir()
 
 
 def _rows(samples: Samples) -> int:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from llmops.errors import InputError, ServiceError
 from llmops.finetuning.backends.backend import Estimate, JobStatus
+from llmops.finetuning.backends.settings import JobSettings
 from llmops.finetuning.jobs.owner import JobOwner
 from llmops.finetuning.jobs.record import JobRecord, observed
 from llmops.settings import settings
@@ -50,10 +51,11 @@ class JobLedger:
         dataset_digest: str,
         hyperparameters: Mapping[str, Any],
         estimate: Estimate | None = None,
+        settings: JobSettings = JobSettings(),
         token: str | None = None,
         flow_run_id: str | None = None,
     ) -> JobRecord:
-        """The attempt to go on with: the latest of this key unless it failed or was cancelled, else a new one.
+        """The attempt to go on with: the latest of this key, or a new one after one that is `over`.
 
         Of any number of processes that begin the same key at once all get the same attempt. It is this process's
         (`JobRecord.owner`) unless another one of this machine that works on it is alive.
@@ -62,6 +64,7 @@ class JobLedger:
             key: of `job_key`.
             backend, endpoint, base_model, name, dataset, dataset_digest, hyperparameters: what it is; see `JobRecord`.
             estimate: as it was shown and approved.
+            settings: as they are wanted now; of an attempt that goes on they replace those of before.
             token: for a training on this machine the name of its folder; one that is kept under another token is
                 another job. By default the record's id.
             flow_run_id: the flow run that works on it now.
@@ -70,7 +73,7 @@ class JobLedger:
             attempts = self._attempts(key)
             latest = next((record for record in reversed(attempts) if record.key == key), None)
             me = JobOwner.this_process()
-            if latest is None or latest.state in ("failed", "cancelled") or (token or latest.id) != latest.token:
+            if latest is None or latest.over or (token or latest.id) != latest.token:
                 attempt = attempts[-1].attempt + 1 if attempts else 1
                 id = f"llmops-{key[:16]}-{attempt}"
                 latest = JobRecord(
@@ -86,10 +89,11 @@ class JobLedger:
                     dataset_digest=dataset_digest,
                     hyperparameters=dict(hyperparameters),
                     estimate=estimate or Estimate(),
+                    settings=settings,
                     created_at=datetime.now(UTC),
                     owner=me,
                 )
-            changes: dict[str, Any] = {}
+            changes: dict[str, Any] = {"settings": settings}
             if not latest.ended and (latest.owner is None or not latest.owner.alive()):
                 changes["owner"] = me
             if flow_run_id is not None and flow_run_id not in latest.flow_run_ids:
@@ -143,6 +147,10 @@ class JobLedger:
             some = ", ".join(one.id for one in begun[:5])
             raise InputError(f"{reference!r} may be any of {len(begun)} jobs ({some}, …): give more of its id")
         return begun[0]
+
+    def was_submitted(self, key: str) -> bool:
+        """Whether the provider has taken an attempt of this key."""
+        return any(record.job_id is not None for record in self.all() if record.key == key)
 
     def all(self) -> list[JobRecord]:
         """Every job, the newest first.

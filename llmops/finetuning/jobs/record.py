@@ -16,6 +16,7 @@ from llmops.finetuning.backends.backend import (
     JobStatus,
     TunedModel,
 )
+from llmops.finetuning.backends.settings import JobSettings
 from llmops.finetuning.jobs.owner import JobOwner
 
 TRAINED_HERE = ("local", "ollama")
@@ -34,6 +35,7 @@ class JobRecord(BaseModel):
             a training on this machine the name of its folder.
         key: digest of all that makes it this job (`job_key`).
         attempt: from 1; one that failed or was cancelled is followed by the next.
+        settings: with which its back end is connected again, to ask about it, to cancel it and to take it down.
         noted: what the back end has stored on its way, such as the id of an uploaded file.
         job_id: the provider's id, once it has been submitted.
         state, provider_state, reason: as the provider told them last (`JobStatus`).
@@ -41,6 +43,7 @@ class JobRecord(BaseModel):
         seconds: from its creation at the provider to its end.
         events, checkpoints: what it has told; metrics: the latest value of each figure, and its step under ``step``.
         version: what its model became in the registry, ``models:/name/3``.
+        deleted_at: when a person had its model deleted; the same command begins a new attempt then.
         owner: the process that works on it.
     """
 
@@ -59,6 +62,7 @@ class JobRecord(BaseModel):
     dataset_digest: str
     hyperparameters: dict[str, Any]
     estimate: Estimate = Estimate()
+    settings: JobSettings = JobSettings()
     noted: dict[str, str] = {}
     job_id: str | None = None
     state: JobState = "queued"
@@ -75,6 +79,7 @@ class JobRecord(BaseModel):
     metrics: dict[str, float] = {}
     model: TunedModel | None = None
     version: str | None = None
+    deleted_at: AwareDatetime | None = None
     mlflow_run_id: str | None = None
     flow_run_ids: list[str] = []
     owner: JobOwner | None = None
@@ -83,6 +88,11 @@ class JobRecord(BaseModel):
     def ended(self) -> bool:
         """Whether it succeeded, failed or was cancelled."""
         return self.state in ENDED
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it can be gone on with: it failed, was cancelled, or its model was deleted."""
+        return self.state in ("failed", "cancelled") or self.deleted_at is not None
 
     @property
     def abandoned(self) -> bool:

@@ -19,6 +19,7 @@ from llmops.tuning import SearchConfig
         ({"budget": {"max_cost": 5}}, "cost_per_hour: give the price"),
         ({"budget": {"max_tokens": 0}}, "greater than or equal to 1"),
         ({"finalists": 1}, "one finalist has nobody to be compared with"),
+        ({"sampler": "gp", "pruner": "hyperband"}, "sampler gp with pruner hyperband: gp would learn from"),
         ({"sampler": "cmaes"}, "'tpe', 'random', 'grid' or 'gp'"),
     ],
 )
@@ -28,9 +29,14 @@ def test_what_makes_no_sense_is_refused(settings: dict[str, Any], message: str) 
 
 
 def test_a_password_is_not_in_what_is_logged_and_reaches_other_processes() -> None:
-    config = SearchConfig(storage="postgresql://team:s3c:r@t@db.example:5432/search")
+    config = SearchConfig(storage="postgresql://team:s3c:r%40t@db.example:5432/search?password=s3c:r")
     assert config.model_dump()["storage"] == "postgresql://team:***@db.example:5432/search"
-    assert "r@t" not in config.model_dump_json()
+    assert "s3c" not in config.model_dump_json()
     assert pickle.loads(pickle.dumps(config)).storage == config.storage
+    for unclear in ("postgresql://team:s3c@ret@db.example/s", "postgresql://team:s3/c@db.example", "s3c", "://"):
+        assert SearchConfig(storage=unclear).model_dump()["storage"] == "***"
+    with pytest.raises(ValidationError) as refused:
+        SearchConfig(storage=config.storage, finalists=1)
+    assert "s3c" not in str(refused.value)
     without = SearchConfig(storage="postgresql://team@db.example/search")
     assert without.model_dump()["storage"] == without.storage

@@ -60,7 +60,9 @@ def test_bad_trials_end_early_and_the_best_one_never(tmp_path: Path, pruner: Lit
         run(study, trial, level=0.0 if number == 11 else 1 + number % 7, steps=7 + number % 24)
     states = [one.state for one in study.trials()]
     assert study.best().number == 11
-    assert states.count("pruned") >= 4
+    assert states.count("pruned") >= 3
+    # Nothing ends in the first 30 % of a run.
+    assert all(max(one.curve) >= 30 for one in study.trials())
     assert study.claim() is None
 
 
@@ -76,6 +78,18 @@ def test_a_long_run_is_compared_at_the_same_share(tmp_path: Path) -> None:
     assert run(study, long, level=0.9, steps=100) == 100
     worse = study.claim()
     assert worse is not None
-    assert run(study, worse, level=1.1, steps=100) == 10  # at a tenth of its run, and not before
-    assert study.trials()[-1].curve == {10: pytest.approx(2.0)}
-    assert study.trials()[-1].loss == pytest.approx(2.0)
+    assert run(study, worse, level=1.1, steps=100) == 30  # at the same share of its run, and not before
+    assert study.trials()[-1].curve == {10: pytest.approx(2.0), 20: pytest.approx(1.9), 30: pytest.approx(1.8)}
+    assert study.trials()[-1].loss == pytest.approx(1.8)
+
+
+def test_the_median_waits_for_five_trials(tmp_path: Path) -> None:
+    """Each is worse than all before; two or three are no median to go by."""
+    study = search(tmp_path, "median")
+    for number in range(5):
+        trial = study.claim()
+        assert trial is not None
+        assert run(study, trial, level=1.0 + number, steps=10) == 10
+    sixth = study.claim()
+    assert sixth is not None
+    assert run(study, sixth, level=9.0, steps=10) == 3

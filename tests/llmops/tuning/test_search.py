@@ -86,7 +86,7 @@ def test_a_stale_heartbeat_hands_a_trial_over_and_what_the_first_one_says_no_lon
     monkeypatch.setattr(Heartbeat, "STALE", 0.0)
     taken = claimed(other)
     assert (taken.number, taken.values, taken.attempt) == (trial.number, trial.values, 2)
-    with pytest.raises(TrialTakenError, match="trial 0 went to another worker"):
+    with pytest.raises(TrialTakenError, match="trial 1 went to another worker"):
         trial.report(1, 1.0, total_steps=1)
     assert not silent.finish(trial, TrialOutcome(7.0))
     assert other.finish(taken, TrialOutcome(5.0))
@@ -127,7 +127,47 @@ def test_a_trial_that_kills_its_process_again_and_again_is_given_up(
     assert search.claim() is None
     assert search.trials()[0].state == "given up"
     assert search.finished() == []
-    assert search.why_stopped() == "trial 0 was given up: its process died 5 times"
+    assert search.why_stopped() == "trial 1 was given up: its process died 5 times"
+
+
+def test_a_process_of_the_same_number_in_another_container_is_not_looked_for_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same host name, and a process number that is nobody's here; it lives where it is."""
+    gone = JobOwner.this_process().model_copy(update={"create_time": 1.0})
+    monkeypatch.setattr(JobOwner, "this_process", classmethod(lambda cls: gone))
+    search = open_search(tmp_path, trials=1)
+    with monkeypatch.context() as there:
+        there.setattr(attempts, "this_machine", lambda: "the-same-boot pid:[2]")
+        claimed(search)
+    assert search.claim() is None
+    assert search.trials()[0].state == "running"
+    monkeypatch.setattr(Heartbeat, "STALE", 0.0)
+    assert claimed(search).attempt == 2
+
+
+def test_a_trial_whose_training_raises_is_tried_once_more_and_then_given_up(tmp_path: Path) -> None:
+    search = open_search(tmp_path, trials=2)
+    first = claimed(search)
+    assert search.fail(first, "RuntimeError: out of memory", TrialOutcome(math.nan, seconds=5.0, tokens=7))
+    again = claimed(search)
+    assert (again.number, again.attempt, again.values) == (0, 2, first.values)
+    search.fail(again, "RuntimeError: out of memory", TrialOutcome(math.nan, seconds=6.0, tokens=8))
+    other = claimed(search)
+    assert other.number == 1
+    search.finish(other, TrialOutcome(1.0, seconds=1.0, tokens=1))
+    assert [one.state for one in search.trials()] == ["given up", "finished"]
+    assert search.trials()[0].reason == "RuntimeError: out of memory"
+    assert search.why_stopped() == "trial 1 was given up: RuntimeError: out of memory"
+    assert (search.spent().seconds, search.spent().tokens) == (12.0, 16)
+
+
+def test_what_was_given_back_counts_for_no_failure(tmp_path: Path) -> None:
+    search = open_search(tmp_path, trials=1)
+    for attempt in range(1, 9):
+        trial = claimed(search)
+        assert trial.attempt == attempt
+        search.give_back(trial)
 
 
 def test_a_process_that_dies_while_a_trial_is_proposed_leaves_no_trace(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from llmops.finetuning import TrainingConfig
 from llmops.tuning import Search, SearchConfig
 
 ROOT = Path(__file__).parents[3]
-SPACE = {"batch_size": [1, 2, 4, 8, 16, 32], "learning_rate": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]}
+SPACE = {"batch_size": [1, 2, 4], "learning_rate": [1e-4, 1e-3, 1e-2, 1e-1]}
 GRID = SearchConfig.model_validate({"sampler": "grid", "space": SPACE})
 
 
@@ -57,33 +57,32 @@ def test_a_grid_by_two_workers_of_which_one_is_killed(tmp_path: Path, storage: s
     doomed.send_signal(signal.SIGKILL)
     doomed.wait()
     assert survivor.wait(60) == 0
-    if len(workers.lines("finished")) < 30:  # the survivor was through before the other one died
+    if len(workers.lines("finished")) < 12:  # the survivor was through before the other one died
         assert workers.start().wait(60) == 0
 
     done = Counter(number for number, _ in workers.lines("finished"))
-    assert done == dict.fromkeys(range(30), 1)
+    assert done == dict.fromkeys(range(12), 1)
     assert Counter(number for number, _ in workers.lines("claimed")) == {**done, held: 2}
     search = workers.search()
     points = {(one.values["batch_size"], one.values["learning_rate"]) for one in search.finished()}
     assert points == set(itertools.product(*SPACE.values()))
     assert [one.number for one in search.finished() if one.attempt == 2] == [held]
     assert all(one.curve[100] == 1 / 3 for one in search.finished())
-    assert search.why_stopped() == "all 30 points of the grid were tried"
+    assert search.why_stopped() == "all 12 points of the grid were tried"
     assert search.claim() is None
-    assert search.best().values == {"batch_size": 1, "learning_rate": 1e-5}
+    assert search.best().values == {"batch_size": 1, "learning_rate": 1e-4}
 
 
-def test_a_search_killed_twice_ends_with_every_trial_once(tmp_path: Path) -> None:
+def test_a_killed_search_goes_on_and_ends_with_every_trial_once(tmp_path: Path) -> None:
     config = SearchConfig.model_validate({"trials": 5, "seed": 3, "pruner": "median"})
-    workers = Workers(tmp_path, config, None, "killed twice")
-    for attempts in (3, 2):
-        process = workers.start("--hang-at", str(attempts))
-        workers.wait_for(attempts, process.pid)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+    workers = Workers(tmp_path, config, None, "killed")
+    process = workers.start("--hang-at", "3")
+    workers.wait_for(3, process.pid)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
     assert workers.start().wait(60) == 0
     assert sorted(number for number, _ in workers.lines("finished")) == list(range(5))
     trials = workers.search().trials()
     assert [one.state for one in trials] == ["finished"] * 5
-    assert [one.attempt for one in trials] == [1, 1, 2, 2, 1]
+    assert [one.attempt for one in trials] == [1, 1, 2, 1, 1]
     assert workers.search().spent().trials == 5

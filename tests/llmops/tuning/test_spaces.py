@@ -68,6 +68,11 @@ def test_dimensions_become_optunas_distributions() -> None:
         ({"rank": {"low": 8, "high": 64, "log": True, "step": 8}}, "a log scale has no step"),
         ({"rank": [8, "8"]}, "the same choice stands there twice"),
         ({"rank": 8}, "8 is neither a list of choices nor a range"),
+        ({"learning_rate": {"low": 1e-4}}, "learning_rate: a range needs low and high"),
+        (
+            {"rank": {"choices": [8], "when": {"method": ["full"]}}},
+            "rank: when.method ['full'] never holds where rank has an effect: method [lora, qlora]",
+        ),
         ({"rank": []}, "List should have at least 1 item"),
         ({"rank": [8, 8]}, "the same choice stands there twice"),
         ({"rank": {"low": 8, "high": 16, "step": 0}}, "Input should be greater than 0"),
@@ -133,6 +138,14 @@ def test_a_grid_over_conditions_has_only_valid_points_each_once() -> None:
     assert len(points) == 14
     assert sorted(map(str, (sorted(p.items()) for p in points))) == sorted(
         map(str, (sorted(p.items()) for p in expected))
+    )
+
+
+def test_a_condition_of_ones_own_cannot_make_count_what_has_no_effect() -> None:
+    """The alphas of a full training would be two points that mean the same."""
+    space = {"method": ["full", "lora"], "alpha": {"choices": [8, 16], "when": {"method": ["full", "lora"]}}}
+    assert sorted(map(str, grid(space))) == sorted(
+        map(str, ({"method": "full"}, {"method": "lora", "alpha": 8}, {"method": "lora", "alpha": 16}))
     )
 
 

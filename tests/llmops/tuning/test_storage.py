@@ -26,7 +26,10 @@ def failure(folder: Path, address: str) -> LlmopsError:
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("postgresql:/hush", "is no database address; write postgresql://"),
+        ("postgresql:/hush", "is no database address .*; write postgresql://USER@HOST/DATABASE with .* PGPASSWORD"),
+        ("postgresql://u:hu/sh@hush@h/db", "is no database address"),
+        ("postgresql://u:pa/hush@h", "is no database address"),
+        ("postgresql://h/db?password=***", r"\*\*\* for a password"),
         ("mysql://u:hush@h/db", "is a mysql address; write postgresql://"),
         ("sqlite:///somewhere.db", "is a sqlite address"),
         ("postgresql+nodriver://u:hush@h/db", "names no SQLAlchemy driver"),
@@ -56,6 +59,8 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     assert isinstance(error, ServiceError)
     assert "postgresql+psycopg://u:***@127.0.0.1:1/db failed: connection" in str(error)
     assert "efused" in str(error)
+    in_query = failure(tmp_path, "postgresql://u@127.0.0.1:1/db?password=hush")
+    assert "u@127.0.0.1:1/db failed: connection" in str(in_query)
 
 
 def test_what_a_server_refuses(tmp_path: Path, postgresql: PostgresqlServer) -> None:

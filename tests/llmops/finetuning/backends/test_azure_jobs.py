@@ -96,6 +96,8 @@ def test_a_deployment_is_made_once_and_taken_down(server: FineTuningServer, sett
     backend = connect_backend("azure", settings)
     served = backend.deploy(TUNED, "Support answers")
     assert (served.asked_as, served.deployment) == ("azure/Support-answers", "Support-answers")
+    assert served.endpoint == backend.endpoint == server.url
+    down = TUNED.model_copy(update={"endpoint": server.url})
     assert [one for one in server.seen if one[0] == "PUT"] == [("PUT", f"{ACCOUNT}/deployments/Support-answers")]
     put = server.seen.index(("PUT", f"{ACCOUNT}/deployments/Support-answers"))
     assert server.queries[put] == {"api-version": "2024-10-01"}
@@ -105,9 +107,9 @@ def test_a_deployment_is_made_once_and_taken_down(server: FineTuningServer, sett
 
     assert backend.deploy(TUNED, "Support answers") == served
     assert server.count("PUT", "/Support-answers") == 1
-    assert backend.undeploy(served) == TUNED
+    assert backend.undeploy(served) == down
     assert server.deployments == {}
-    assert backend.undeploy(served) == TUNED
+    assert backend.undeploy(served) == down
     assert server.count("DELETE", "/Support-answers") == 1
 
 
@@ -188,6 +190,26 @@ def test_a_busy_management_api_is_asked_again(status: int, server: FineTuningSer
     assert server.count("PUT", "/name") == 3
     backend.undeploy(served)
     assert server.deployments == {}
+
+
+@pytest.mark.parametrize(("code", "waits"), [("RequestConflict", True), ("NameTaken", False)])
+def test_a_resource_that_is_being_changed_by_another_is_waited_for(
+    code: str, waits: bool, server: FineTuningServer, settings: JobSettings
+) -> None:
+    """Azure takes one change of a resource at a time, and says 409 to the next."""
+    words = {"error": {"code": code, "message": "Another operation is being performed on the parent resource."}}
+    backend = connect_backend("azure", settings)
+    served = TUNED.model_copy(update={"deployment": "name"})
+    for method, act in (("PUT", lambda: backend.deploy(TUNED, "name")), ("DELETE", lambda: backend.undeploy(served))):
+        server.faults = [Fault(method, "/name", 409, words, times=2)]
+        if waits:
+            act()
+            assert server.count(method, "/name") == 3
+        else:
+            with pytest.raises(BackendError, match="Another operation") as raised:
+                act()
+            assert raised.value.kind == "refused"
+            server.deployments["name"] = {"name": "name", "properties": {}, "states": []}
 
 
 def test_deleting_takes_the_deployment_down_first(

@@ -32,7 +32,8 @@ def test_a_model_is_served_once_and_taken_down(serving: str, kind: str, plane: C
     served = bedrock.deploy(TUNED, "support_challenger")
     ((arn, one),) = plane.serving.items()
     assert f":{kind}/" in arn
-    assert (served.deployment, served.asked_as) == (arn, f"bedrock/{arn}")
+    assert (served.deployment, served.asked_as, served.region) == (arn, f"bedrock/{arn}", "us-east-1")
+    taken_down = TUNED.model_copy(update={"region": "us-east-1"})
     assert one["name"].startswith("support-challenger-") and one["model"] == MODEL
     assert one["units"] == (2 if serving == "provisioned" else 1)
     assert bedrock.deploy(TUNED, "support_challenger") == served
@@ -42,8 +43,8 @@ def test_a_model_is_served_once_and_taken_down(serving: str, kind: str, plane: C
     with pytest.raises(BackendError, match="the model is deployed"):
         bedrock.delete(served)
     down = bedrock.undeploy(served)
-    assert down == TUNED and plane.serving == {}
-    assert bedrock.undeploy(served) == TUNED
+    assert down == taken_down and plane.serving == {}
+    assert bedrock.undeploy(served) == taken_down
     # Once more: its name is free, but Bedrock has seen the client token and would start nothing.
     again = bedrock.deploy(TUNED, "support_challenger")
     assert again.deployment in plane.serving and again.deployment != arn
@@ -61,6 +62,16 @@ def test_an_answer_about_a_deployment_that_is_lost(serving: str, plane: ControlP
         backend(serving=serving).deploy(TUNED, "support")
     served = backend(serving=serving).deploy(TUNED, "support")
     assert list(plane.serving) == [served.deployment]
+
+
+@pytest.mark.parametrize("serving", ["on-demand", "provisioned"])
+def test_one_whose_arn_nobody_knows_is_taken_down_by_its_name(serving: str, plane: ControlPlane) -> None:
+    bedrock = backend(serving=serving)
+    bedrock.deploy(TUNED, "support")
+    expected = TUNED.model_copy(update={"deployment": bedrock.deployment_of(TUNED, "support")})
+    for _ in range(2):
+        assert bedrock.undeploy(expected).deployment is None
+        assert plane.serving == {}
 
 
 def test_a_deployment_that_fails_says_why_and_is_replaced(plane: ControlPlane) -> None:

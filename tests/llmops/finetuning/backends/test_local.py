@@ -13,7 +13,14 @@ from llmops.data.exports import write_samples
 from llmops.data.samples import SAMPLE_SCHEMA, sample_table
 from llmops.errors import InputError
 from llmops.finetuning import TrainingConfig, TrainingDivergedError, train
-from llmops.finetuning.backends.backend import JobStatus, TrainingFiles, TunedModel, TuningRequest, Waiting
+from llmops.finetuning.backends.backend import (
+    BackendError,
+    JobStatus,
+    TrainingFiles,
+    TunedModel,
+    TuningRequest,
+    Waiting,
+)
 from llmops.finetuning.backends.local import LocalBackend
 from llmops.llm import LocalModel
 from llmops.settings import settings
@@ -144,6 +151,17 @@ def test_an_interrupted_training_says_how_it_goes_on_and_does(request_of: Any, t
     ended = backend.follow(backend.submit(request, {}, lambda *_: None), lambda status: None, Waiting())
     assert ended.state == "succeeded" and ended.metrics[: len(left.metrics)] == left.metrics
     assert "resumed from step" in ended.detail and ended.trained_tokens is None
+
+
+def test_a_training_over_its_deadline_stops_and_goes_on_from_its_checkpoint(request_of: Any, tmp_path: Path) -> None:
+    request = request_of(LORA.model_copy(update={"checkpoint_steps": 1, "eval_steps": 1}))
+    backend = LocalBackend(tmp_path / "training")
+    job = backend.submit(request, {}, lambda *_: None)
+    with pytest.raises(BackendError, match=r"had not ended after 1e-09 hours .*deadline_hours\) and was stopped: run"):
+        backend.follow(job, lambda status: None, Waiting(deadline_hours=1e-9))
+    assert backend.status(job).state in ("unknown", "queued")
+    backend.submit(request, {}, lambda *_: None)
+    assert backend.follow(job, lambda status: None, Waiting(deadline_hours=1)).state == "succeeded"
 
 
 def test_a_cancelled_training_stops_and_can_be_taken_up_again(request_of: Any, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_job_from_upload_to_answer(emulator: Emulator, settings: JobSettings, 
 
     tuned = TunedModel(backend="openai", model=last.model, base_model=request.base_model, job_id=job_id)
     deployed = backend.deploy(tuned, "support-answers")
-    assert deployed.asked_as == f"openai/{last.model}"
+    assert (deployed.asked_as, deployed.endpoint) == (f"openai/{last.model}", f"{emulator.url}/v1")
     assert asked(deployed.asked_as, "Refund?").text == "Within 30 days."
 
 

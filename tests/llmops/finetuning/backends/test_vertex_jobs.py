@@ -137,6 +137,7 @@ def test_from_the_files_to_a_model_that_answers(cloud: Cloud, tmp_path: Path) ->
     model = TunedModel(backend="vertex", model=str(last.model), base_model=asked.base_model, job_id=job)
     deployed = backend.deploy(model, "support")
     assert (deployed.asked_as, deployed.region) == (f"vertex/{PLACE}/endpoints/102", "europe-west4")
+    assert deployed.endpoint == backend.endpoint
     assert backend.deploy(deployed, "support") == deployed == backend.undeploy(deployed)
     cloud.answers = {"Where is my order?": "On its way."}
     assert answer_of(str(deployed.asked_as)) == "On its way."

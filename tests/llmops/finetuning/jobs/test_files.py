@@ -146,7 +146,12 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_they_are_removed_when_the_job_has_ended(tmp_path: Path) -> None:
-    files = write_training_files({"train": samples(10), "validation": samples(1)}, "openai", tmp_path, what="qa@1")
-    remove_training_files(files)
-    remove_training_files(files)
+    of_the_job = tmp_path / "0123456789abcdef"
+    splits = {"train": samples(10), "validation": samples(1)}
+    remove_training_files(write_training_files(splits, "openai", of_the_job, what="qa@1"))
     assert not list(tmp_path.iterdir())
+    files = write_training_files(splits, "openai", of_the_job, what="qa@1")
+    (of_the_job / "another").touch()
+    remove_training_files(files)
+    remove_training_files(files)
+    assert [path.name for path in of_the_job.iterdir()] == ["another"]

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from llmops.errors import InputError
-from llmops.finetuning.backends import JobStatus, TunedModel
+from llmops.finetuning.backends import JobSettings, JobStatus, TunedModel
 from llmops.finetuning.backends.backend import JobCheckpoint, JobEvent, MetricPoint
+from llmops.finetuning.backends.settings import BedrockSettings
 from llmops.finetuning.jobs import JobLedger, JobRecord
 from llmops.finetuning.jobs.owner import JobOwner
 
@@ -50,6 +51,28 @@ def test_after_one_that_failed_comes_a_new_attempt_with_its_own_token(
     assert (second.attempt, second.job_id, second.noted) == (2, None, {})
     assert ledger.begin(**job).id == second.id
     assert ledger.all() == [second, ledger.get(first.id)]  # newest first
+
+
+def test_a_deleted_job_is_not_gone_on_with(ledger: JobLedger, job: dict[str, Any]) -> None:
+    first = ledger.begin(**job)
+    ledger.update(first.id, state="succeeded", job_id="ftjob-1", deleted_at=datetime.now(UTC))
+    assert ledger.begin(**job).attempt == 2
+
+
+def test_its_settings_are_kept_for_whoever_asks_about_it(ledger: JobLedger, job: dict[str, Any]) -> None:
+    role = JobSettings(bedrock=BedrockSettings(role_arn="arn:aws:iam::123456789012:role/tuning"))
+    first = ledger.begin(**job, settings=role)
+    assert JobLedger(ledger.folder).get(first.id).settings == role
+    kept = role.model_copy(update={"keep_deployment": True})
+    assert ledger.begin(**job, settings=kept).id == first.id
+    assert ledger.get(first.id).settings == kept
+
+
+def test_whether_a_provider_has_taken_it(ledger: JobLedger, job: dict[str, Any]) -> None:
+    record = ledger.begin(**job)
+    assert not ledger.was_submitted(job["key"])
+    ledger.update(record.id, state="failed", job_id="ftjob-1")
+    assert ledger.was_submitted(job["key"]) and not ledger.was_submitted("0" * 64)
 
 
 def test_two_keys_that_begin_alike_are_two_jobs(ledger: JobLedger, job: dict[str, Any]) -> None:

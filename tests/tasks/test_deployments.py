@@ -1,0 +1,183 @@
+"""What becomes of a deployment that costs by the hour when its model is champion, and when it is no longer."""
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from llmops.errors import InputError, ServiceError
+from llmops.evaluation.config import EvaluationConfig
+from llmops.finetuning.backends import JobSettings
+from llmops.finetuning.backends.backend import BackendError
+from llmops.finetuning.jobs import job_ledger
+from tasks.deployments import retire, take_down
+from tasks.hosted_models import find_hosted_model
+from tasks.model_sources import find_asked_model
+from tasks.promotion import Decision, Promotion, make_champion, promote, roll_back
+from tasks.registry import version_at
+from tests.tasks.deploying_backend import DEFAULTS, DeployingBackend, ended_job, made_by, registered
+
+PASSED = Decision(passed=True, verdict="better", reason="it is better")
+FAILED = Decision(passed=False, verdict="worse", reason="it is worse")
+
+
+@pytest.fixture
+def backend(home: Path, monkeypatch: pytest.MonkeyPatch) -> DeployingBackend:
+    """The provider, as the tasks connect it."""
+    backend = DeployingBackend()
+    for module in ("tasks.deployments", "tasks.hosted_models"):
+        monkeypatch.setattr(f"{module}.back_end", lambda name, job: backend)
+    return backend
+
+
+def deployed(home: Path, backend: DeployingBackend, number: int, settings: JobSettings = DEFAULTS) -> str:
+    """A version that is served; returns its number, which is that of its job."""
+    plan = ended_job(home, backend, number, settings)
+    tuned = made_by(plan)
+    model = backend.deploy(tuned.model, f"d{number}")
+    job_ledger().update(plan.record.id, model=model)
+    version = registered(plan, tuned, model)
+    assert version == str(number)
+    return version
+
+
+def promoted(version: str, decision: Decision = PASSED) -> Promotion:
+    done = promote.fn("support", version, decision)
+    assert isinstance(done, Promotion)
+    return done
+
+
+def champion() -> str | None:
+    found = version_at("support", "champion")
+    return str(found.version) if found else None
+
+
+def down() -> None:
+    raise BackendError("the portal is down", "unreachable")
+
+
+def test_the_former_champion_is_taken_down_after_the_alias_has_moved(home: Path, backend: DeployingBackend) -> None:
+    promoted(deployed(home, backend, 1))
+    second = deployed(home, backend, 2)
+    champions = []
+    backend.undeployed = lambda: champions.append(champion())
+    promoted(second)
+    assert (backend.deployments, champions) == ({"d2"}, ["2"])
+    former = find_hosted_model("models:/support/1")
+    assert former is not None
+    assert (former.model.asked_as, former.model.deployment) == (None, None)
+    assert job_ledger().get("ftjob-1").model == former.model
+
+
+def test_a_version_that_was_not_promoted_is_taken_down(home: Path, backend: DeployingBackend) -> None:
+    promoted(deployed(home, backend, 1))
+    promoted(deployed(home, backend, 2), FAILED)
+    assert backend.deployments == {"d1"}
+    with pytest.raises(InputError, match="nothing serves it: its deployment was taken down"):
+        find_asked_model("models:/support/2", EvaluationConfig())
+
+
+def test_one_that_is_to_be_kept_stays(home: Path, backend: DeployingBackend) -> None:
+    kept = JobSettings(keep_deployment=True)
+    promoted(deployed(home, backend, 1, kept))
+    promoted(deployed(home, backend, 2, kept), FAILED)
+    promoted(deployed(home, backend, 3))
+    assert backend.deployments == {"d1", "d2", "d3"}
+
+
+def test_what_could_not_be_taken_down_is_said_and_the_next_run_does_it(home: Path, backend: DeployingBackend) -> None:
+    promoted(deployed(home, backend, 1))
+    backend.undeployed = down
+    done = promoted(deployed(home, backend, 2))
+    assert (done.status, champion()) == ("promoted", "2")
+    [note] = done.notes
+    assert "models:/support/1: its deployment d1 at azure may still run" in note
+    assert "the portal is down" in note
+    assert "llmops cancel job ftjob-1" in note
+    backend.undeployed = lambda: None
+    assert promoted("2").notes == []
+    assert backend.deployments == {"d2"}
+
+
+def test_a_crash_around_the_alias_leaves_neither_a_bill_nor_a_champion_without_service(
+    home: Path, backend: DeployingBackend
+) -> None:
+    promoted(deployed(home, backend, 1))
+    second = deployed(home, backend, 2)
+    retire("support", "1")  # and here the process dies
+    promoted("1")
+    assert backend.deployments == {"d1", "d2"}
+    retire("support", "1")
+    make_champion("support", second, "better")  # or here
+    promoted("2")
+    assert backend.deployments == {"d2"}
+
+
+def test_rolling_back_deploys_again_and_takes_the_other_down(home: Path, backend: DeployingBackend) -> None:
+    promoted(deployed(home, backend, 1))
+    promoted(deployed(home, backend, 2))
+    champions = []
+    backend.deployed = lambda: champions.append(champion())
+    roll_back.fn("support")
+    hosted = find_hosted_model("models:/support@champion")
+    assert hosted is not None
+    assert (hosted.version, {hosted.model.deployment}, champions) == ("1", backend.deployments, ["2"])
+    assert hosted.model.asked_as is not None
+
+
+def test_rolling_back_to_a_deployment_that_the_provider_has_deleted(home: Path, backend: DeployingBackend) -> None:
+    promoted(deployed(home, backend, 1, JobSettings(keep_deployment=True)))
+    promoted(deployed(home, backend, 2))
+    backend.deployments.remove("d1")
+    backend.deployed = down
+    with pytest.raises(ServiceError, match="models:/support/1 could not be deployed again: the portal is down"):
+        roll_back.fn("support")
+    assert champion() == "2"
+    backend.deployed = lambda: None
+    roll_back.fn("support")
+    hosted = find_hosted_model("models:/support@champion")
+    assert hosted is not None
+    assert {hosted.model.deployment} == backend.deployments
+
+
+def test_another_endpoint_is_refused(home: Path, backend: DeployingBackend) -> None:
+    promoted(deployed(home, backend, 1))
+    promoted(deployed(home, backend, 2))
+    backend.endpoint = "https://elsewhere"
+    where = r"is at https://somewhere, and the environment here leads to https://elsewhere"
+    with pytest.raises(InputError, match=where):
+        roll_back.fn("support")
+    assert champion() == "2"
+    with pytest.raises(InputError, match=where):
+        find_asked_model("models:/support@champion", EvaluationConfig())
+    with pytest.raises(InputError, match=where):
+        job = job_ledger().get("ftjob-2")
+        make_champion("support", "1", "another")
+        take_down(job)
+    assert backend.deployments == {"d2"}
+
+
+def test_a_job_that_has_ended_is_taken_down_unless_its_model_is_champion(
+    home: Path, backend: DeployingBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = job_ledger()
+    promoted(deployed(home, backend, 1))
+    assert take_down(ledger.get("ftjob-1")) is None
+    deployed(home, backend, 2)
+    running = ledger.get("ftjob-2").model_copy(update={"state": "running"})
+    assert take_down(running) is None
+
+    with monkeypatch.context() as outage:
+        outage.setattr(MlflowClient, "get_model_version_by_alias", unreachable)
+        with pytest.raises(ServiceError, match="does not tell the champion of support"):
+            take_down(ledger.get("ftjob-1"))
+    assert backend.deployments == {"d1", "d2"}
+
+    assert take_down(ledger.get("ftjob-2")) == "Its deployment d2 was taken down."
+    assert backend.deployments == {"d1"}
+    assert take_down(ledger.get("ftjob-2")) is None
+
+
+def unreachable(*_: object) -> None:
+    raise MlflowException("API request failed with error code 503")
