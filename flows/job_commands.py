@@ -46,6 +46,33 @@ def list_jobs() -> list[Row]:
     ]
 
 
+def jobs_table(rows: list[Row]) -> "RenderableType":
+    """The same for a person, one line a job: what is too wide is cut off, but never an id."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from flows.listings import cell
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in rows[0]:
+        heading = Text(column, no_wrap=True, overflow="ellipsis")
+        table.add_column(heading, no_wrap=column in ("job", "state", "submitted"))
+    for row in rows:
+        when = row["submitted"]
+        shown = row | {
+            "base model": _last_part(row["base model"]),
+            "submitted": f"{when.astimezone():%m-%d %H:%M}" if when else None,
+            "model": _last_part((row["model"] or "").removeprefix("models:/")),
+        }
+        table.add_row(*(Text(cell(value), no_wrap=True, overflow="ellipsis") for value in shown.values()))
+    return table
+
+
+def _last_part(model: str) -> str:
+    """A folder's own name; any other name as it is."""
+    return model.rpartition("/")[2] if model.startswith("/") else model
+
+
 def show_job(reference: str) -> Row:
     """One job in full, as its provider tells it now or, where that cannot be asked, as it told it last."""
     from llmops.finetuning.jobs import job_ledger
@@ -141,7 +168,10 @@ def cancel(reference: str) -> tuple["JobRecord", str]:
     if record.backend in TRAINED_HERE:
         return _cancelled_here(record)
     if record.job_id is None:
-        raise InputError(_not_submitted(record))
+        if not record.abandoned or record.may_be_submitted:
+            raise InputError(_not_submitted(record))
+        record = ledger.observe(record.id, JobStatus(state="cancelled", reason="llmops cancel job"))
+        return record, f"Job {record.id} was never submitted: it {_ENDED[record.state]}."
     backend = connected(record)
     try:
         backend.cancel(record.job_id)

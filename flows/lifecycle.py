@@ -66,6 +66,8 @@ def lifecycle(
     place = back_end(backend, job)
     training = with_method(training, method)
     trials = trials_of(search, backend)
+    if trials:
+        search.require_searchable(training)
     settings = {
         "source": source,
         "test_source": test_source,

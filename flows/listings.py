@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.catalogue import find_flows
-from flows.job_commands import described_job, list_jobs, show_job
+from flows.job_commands import described_job, jobs_table, list_jobs, show_job
 from flows.mlflow_listings import list_models, list_runs, show_model, show_run
 from flows.terminal import Terminal
 from llmops.errors import LlmopsError
@@ -37,7 +37,7 @@ def list_things(what: str, *, json: bool, package: str = "flows") -> int:
     if json:
         terminal.print_json(to_json({what: rows}, inf_nan_mode="null").decode())
     elif rows:
-        terminal.out.print(_table(rows))
+        terminal.out.print(jobs_table(rows) if what == "jobs" else _table(rows))
     else:
         terminal.out.print(f"No {what} yet in {settings().home}.", soft_wrap=True)
     return 0
@@ -55,7 +55,7 @@ def show_thing(what: str, name: str, *, json: bool) -> int:
         terminal.print_json(to_json(content, inf_nan_mode="null").decode())
     else:
         describe = {"dataset": _described_dataset, "job": described_job}.get(what, described)
-        terminal.out.print(Group(*describe(content)))
+        terminal.out.print(Group(*describe(content)), crop=False)  # commands are whole, to be copied
     return 0
 
 
@@ -92,7 +92,7 @@ def _table(rows: list[Row]) -> Table:
         # The first names the thing, and is there to be copied.
         table.add_column(column, overflow="fold", no_wrap=column == next(iter(rows[0])))
     for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row.values()))
+        table.add_row(*(Text(cell(value)) for value in row.values()))
     return table
 
 
@@ -106,7 +106,7 @@ def described(content: Row) -> list[RenderableType]:
             if isinstance(value, dict):
                 parts.append(_pairs(value))
             else:
-                parts.append(_table(value) if isinstance(value[0], dict) else Text(_cell(value)))
+                parts.append(_table(value) if isinstance(value[0], dict) else Text(cell(value)))
     return parts
 
 
@@ -115,11 +115,12 @@ def _pairs(values: Row) -> Table:
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for name, value in values.items():
-        table.add_row(name, Text(_cell(value)))
+        table.add_row(name, Text(cell(value)))
     return table
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as a person reads it in a table."""
     if value is None:
         return ""
     if isinstance(value, datetime):
@@ -127,8 +128,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.4g}"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_cell(one)}" for key, one in value.items())
-    return ", ".join(map(_cell, value)) if isinstance(value, list | tuple) else str(value)
+        return ", ".join(f"{key} {cell(one)}" for key, one in value.items())
+    return ", ".join(map(cell, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _datasets() -> list[Row]:
@@ -189,7 +190,12 @@ def _described_dataset(content: Row) -> list[RenderableType]:
     for heading, table in tables.items():
         parts += ["", Text(heading, "bold"), table]
     commands = next_commands(content["dataset"], content["counts"])[1:]
-    return [*parts, "", Text("go on with", "bold"), *(Text(f"  {line}", no_wrap=True) for line in commands)]
+    return [
+        *parts,
+        "",
+        Text("go on with", "bold"),
+        *(Text(f"  {line}", overflow="ignore", no_wrap=True) for line in commands),
+    ]
 
 
 def _differing(settings_of: Row, defaults: Row, prefix: str = "") -> Row:

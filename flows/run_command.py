@@ -246,7 +246,7 @@ def _show(outcome: _Outcome, terminal: Terminal) -> int:
     result = outcome.result
     status = getattr(result, "exit_status", 0)
     if hasattr(result, "__rich__") or hasattr(result, "__rich_console__"):
-        terminal.out.print(result)
+        terminal.out.print(result, crop=False)  # tables keep to the width, commands are whole, to be copied
     elif result is not None:
         terminal.out.print(str(result), markup=False)
     if terminal.json:

@@ -63,7 +63,8 @@ def serve_model(model: str, host: str, port: int, engine: Engine) -> int:
             workplace = Path(at_the_end.enter_context(tempfile.TemporaryDirectory(prefix="llmops-serve-")))
             (workplace / served.name).symlink_to(served.folder, target_is_directory=True)
             module, arguments = command_of(chosen, served.name, host, port)
-            child = Supervised(chosen, module, arguments, log, _environment(), cwd=workplace)
+            hub = Path(at_the_end.enter_context(tempfile.TemporaryDirectory(prefix="llmops-hub-")))
+            child = Supervised(chosen, module, arguments, log, _environment(served, hub), cwd=workplace)
             at_the_end.callback(child.stop)
             terminal.say(f"Loading {model} with {chosen}…")
             address = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
@@ -141,10 +142,24 @@ def require_free_port(host: str, port: int) -> None:
             raise InputError(f"{host}:{port} cannot be used ({reason}); choose another --port, or --host") from error
 
 
-def _environment() -> Mapping[str, str]:
-    """The model is on this machine: nothing is looked up elsewhere."""
+def _environment(served: Served, hub: Path) -> Mapping[str, str]:
+    """The model is on this machine: nothing is looked up elsewhere.
+
+    Transformers' server lists (``/v1/models``) what is in the folder of models from the hub, and fails where there is
+    none: it has one of its own, which holds the served model alone.
+    """
+    known = hub / f"models--{served.name}"
+    (known / "refs").mkdir(parents=True)
+    (known / "refs" / "main").write_text("main")
+    (known / "snapshots" / "main").mkdir(parents=True)
+    (known / "snapshots" / "main" / "config.json").symlink_to(served.folder / "config.json")
     here = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
-    quiet = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1", "VLLM_NO_USAGE_STATS": "1"}
+    quiet = {
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+        "HF_HUB_CACHE": str(hub),
+        "VLLM_NO_USAGE_STATS": "1",
+    }
     return {"PYTHONPATH": os.pathsep.join(filter(None, here)), **quiet}
 
 

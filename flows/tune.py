@@ -1,5 +1,7 @@
 """Search hyperparameters: train trials, keep the settings with the lowest validation loss, and say how sure that is."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -13,7 +15,8 @@ from llmops.settings import settings
 from llmops.tuning import Search, SearchConfig
 from tasks.base_models import prepare_base_model, require_base_model
 from tasks.datasets import dataset_store, training_pairs
-from tasks.progress import stage
+from tasks.interruptions import FlowRunCancelledError
+from tasks.progress import Stage, stage
 from tasks.search_conclusion import describe, nothing_is_left, require_a_finite_loss, search_result
 from tasks.search_finale import Rerun, known_finale, known_outcomes, left_to_train, reruns, run_finale
 from tasks.search_report import pictures_place, publish_search
@@ -49,6 +52,7 @@ def tune(
         scratch: sizes of a model made from scratch.
     """
     search, training = with_shortcuts(search, training, method, sampler, trials)
+    search.require_searchable(training)
     require_base_model(base_model, training)
     version = dataset_store().resolve(dataset)
     pairs = training_pairs(version)
@@ -58,7 +62,7 @@ def tune(
     name = f"{version.name}-{job_for(base, version, training).digest[:16]}"
     plan = SearchPlan(settings().home / "searches" / name, name, base, version, search, training)
     about: dict[str, Any] = {"base_model": base_model, "scratch": scratch.model_dump(exclude_unset=True)}
-    with stage("Search") as line:
+    with stage("Search") as line, says_how_to_go_on(line):
         study = plan.open()
         if (kept := kept_search(plan, study, about)) is not None:
             line.finish(f"kept from before · {describe(kept)}")
@@ -106,6 +110,17 @@ def with_shortcuts(
     if not search.trials:
         raise InputError("search.trials is 0: there is nothing to search; give at least 1")
     return search, training
+
+
+@contextmanager
+def says_how_to_go_on(line: Stage) -> Iterator[None]:
+    """Say in the line of progress that nothing is lost, when this process is told to end."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, FlowRunCancelledError) or not isinstance(error, Exception):
+            line.finish("interrupted; the same command goes on")
+        raise
 
 
 def kept_search(plan: SearchPlan, study: Search, about: dict[str, Any]) -> SearchResult | None:

@@ -198,6 +198,9 @@ def _train(plan: PlannedJob, run_id: str, line: Stage) -> tuple[JobStatus, JobRe
             else:
                 job_id = record.job_id
             set_tags(run_id, {"job.id": job_id})
+            if plan.local is not None:
+                # The first entry of its log may be long in coming.
+                follower.tell(JobStatus(state="running"))
             status = plan.backend.follow(job_id, follower.tell, plan.settings.waiting)
     except LlmopsError as error:
         follower.curves.write()

@@ -10,13 +10,15 @@ from prefect.input import RunInput
 from pydantic import Field
 
 from llmops.errors import InputError
-from llmops.finetuning.backends import HOSTED
+from llmops.finetuning.backends import HOSTED, JobStatus
 from llmops.finetuning.jobs import job_ledger
+from llmops.finetuning.jobs.estimates import trained_cost
+from llmops.finetuning.jobs.files import remove_training_files
+from llmops.finetuning.jobs.record import APPROVED
 from llmops.settings import settings
 from tasks.planned_jobs import PlannedJob, said_of
 from tasks.progress import stage
 
-APPROVED = "approved"
 WAIT_SECONDS = 24 * 3600
 LOOK_SECONDS = 2
 TERMINAL = Path("/dev/tty")
@@ -38,21 +40,35 @@ def approve_job(plan: PlannedJob, *, yes: bool) -> None:
         yes: it is approved already.
 
     Raises:
-        InputError: nobody can be asked, or the answer is no; nothing was submitted.
+        InputError: nobody can be asked, or the answer is no; nothing was submitted, and the attempt is cancelled.
     """
     why = why_approval_is_needed(plan)
     if why is None or plan.record.job_id is not None or APPROVED in plan.record.noted:
         return
     if not yes:
-        if settings().prefect_api_url is not None:
-            given = _ask_on_the_page(plan, why)
-        elif sys.stdin is not None and sys.stdin.isatty():
-            given = _ask_in_the_terminal(f"The job is {why}. Submit it to {plan.backend.name}? [y/N] ")
-        else:
-            raise InputError(f"the job is {why}: add --yes, or {_advice(plan)}; nothing was submitted")
-        if not given:
-            raise InputError(f"the job ({why}) was not approved; nothing was submitted")
+        try:
+            _ask(plan, why)
+        except BaseException:  # also Ctrl-C at the question: nobody is to take a job up that nobody has agreed to
+            job_ledger().observe(plan.record.id, JobStatus(state="cancelled", reason="not approved"))
+            remove_training_files(plan.request.files)
+            raise
     job_ledger().note(plan.record.id, APPROVED, datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def _ask(plan: PlannedJob, why: str) -> None:
+    """Have a person say yes.
+
+    Raises:
+        InputError: nobody can be asked, or the answer is no.
+    """
+    if settings().prefect_api_url is not None:
+        given = _ask_on_the_page(plan, why)
+    elif sys.stdin is not None and sys.stdin.isatty():
+        given = _ask_in_the_terminal(f"The job is {why}. Submit it to {plan.backend.name}? [y/N] ")
+    else:
+        raise InputError(f"the job is {why}: add --yes, or {_advice(plan)}; nothing was submitted")
+    if not given:
+        raise InputError(f"the job ({why}) was not approved; nothing was submitted")
 
 
 def why_approval_is_needed(plan: PlannedJob) -> str | None:
@@ -71,7 +87,10 @@ def why_approval_is_needed(plan: PlannedJob) -> str | None:
 def _advice(plan: PlannedJob) -> str:
     cost = plan.estimate.cost
     if cost is None:
-        return "give its price in a file of one's own (LLMOPS_TRAINING_PRICES)"
+        priced = trained_cost(plan.backend.name, plan.base.model, 1) is not None
+        missing = [] if priced else ["give its price in a file of one's own (LLMOPS_TRAINING_PRICES)"]
+        missing += ["set --training.epochs"] if plan.estimate.tokens is None else []
+        return " and ".join(missing)
     return f"raise job.approve_above{'' if cost > plan.settings.approve_above else '_hours'}"
 
 

@@ -53,7 +53,11 @@ class JobFollower:
         self._log_events(status)
         self._log_checkpoints(status)
         said = status.detail or (status.provider_state or status.state).replace("_", " ")
-        self.line.update(100 * (status.progress or 0), 100 if status.progress is not None else None, said)
+        if status.total_steps and status.metrics:
+            self.line.update(status.metrics[-1].step, status.total_steps, said, unit="steps")
+        else:
+            known = status.progress is not None
+            self.line.update(100 * (status.progress or 0), 100 if known else None, said, unit="%")
 
     def finish(self, status: JobStatus) -> JobRecord:
         """Take in the last status: all that it tells is written when this returns."""

@@ -46,16 +46,17 @@ class Stage:
     outcome: str = ""
     started: float = field(default_factory=time.monotonic)
 
-    def update(self, done: float, total: float | None, detail: str = "") -> None:
+    def update(self, done: float, total: float | None, detail: str = "", unit: str = "") -> None:
         """Say how far it is.
 
         Args:
             done: how much is done, in the unit of `total`.
             total: how much there is; None while nobody knows.
             detail: a few words beside the bar.
+            unit: in which `done` and `total` are said; the title tells it where it is left out.
         """
         if self.line is not None:
-            self.line.update(done, total, detail)
+            self.line.update(done, total, detail, unit)
         if self.artifact is not None:
             self.artifact.update(100 * min(1.0, done / total) if total else 0.0, detail)
 

@@ -1,7 +1,7 @@
 """What a search has come to, as the result that people and the next step of a pipeline get."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from llmops.errors import InputError
@@ -11,6 +11,7 @@ from tasks.search_result import (
     SearchResult,
     SearchSpent,
     TrialResult,
+    capitalised,
     fine_tune_command,
     said_values,
 )
@@ -39,7 +40,20 @@ def require_a_finite_loss(search: Search) -> None:
             "search.seed"
         )
     why = search.why_stopped() or "there are some left"
+    if left := left_under_way(trials):
+        raise InputError(f"no trial ran to its end ({why}): {left}")
     raise InputError(f"no trial ran to its end ({why}); give more trials or a larger budget")
+
+
+def left_under_way(trials: Iterable[Trial | TrialResult]) -> str | None:
+    """Which trials an interruption left with the budget spent, as a sentence; None where there is none."""
+    open_ones = [one for one in trials if one.state == "open"]
+    if not open_ones:
+        return None
+    # A search numbers its trials from 0, its result from 1.
+    numbers = [str(one.number + 1 if isinstance(one, Trial) else one.number) for one in open_ones]
+    were, go = ("trial {} was", "goes") if len(numbers) == 1 else ("trials {} were", "go")
+    return f"{were.format(', '.join(numbers))} left under way and {go} on with a larger budget"
 
 
 def search_result(
@@ -129,6 +143,8 @@ def _notes(
     spent: str | None,
 ) -> list[str]:
     notes = [f"Trial {one.number} was given up: {one.reason}" for one in trials if one.reason]
+    if left := left_under_way(trials):
+        notes.append(f"{capitalised(left)}.")
     if plan.training.max_steps is not None and "epochs" in plan.search.space:
         notes.append("Epochs were not searched: training.max_steps sets the length.")
     if edges := at_the_edge(plan, best):

@@ -28,6 +28,7 @@ LABELS = {
     "cost": "cost, US dollars",
 }
 NONE = "—"
+NOT_IN_LEGEND = "_nolegend_"
 # A value of a range is labelled at its ends and in the middle.
 TICKS = 3
 
@@ -110,7 +111,7 @@ def parallel_figure(result: SearchResult, log_scaled: Collection[str]) -> Figure
     fields = list(dict.fromkeys(name for one in (*trials, *pruned) for name in one.values))
     scales = [_Scale([one.values.get(name) for one in (*trials, *pruned)], name in log_scaled) for name in fields]
     losses = [one.loss for one in trials if one.loss is not None]
-    loss_scale = _Scale(losses, log=False)
+    loss_scale = _Scale(losses, log=False, linear=True)
     figure = _figure(4.6)
     axes = figure.subplots()
     # The few worst would take all the colours: they share the last one.
@@ -153,10 +154,10 @@ def parallel_figure(result: SearchResult, log_scaled: Collection[str]) -> Figure
 class _Scale:
     """Where the values of one field stand between 0 and 1, and what is written beside the axis."""
 
-    def __init__(self, values: Sequence[Any], log: bool) -> None:
+    def __init__(self, values: Sequence[Any], log: bool, *, linear: bool = False) -> None:
         present = [value for value in values if value is not None]
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in present)
-        few = len(set(present)) <= TICKS + 1
+        few = len(set(present)) <= TICKS + 1 and not linear
         self.log = log and numbers and min(present) > 0
         self.steps: list[Any] | None = None
         # Some trials do not have the field: a place of its own below all values.
@@ -237,9 +238,12 @@ def pareto_figure(result: SearchResult) -> Figure:
     front = [one for one in finished if one.number in result.pareto]
     for axes, name in zip(grid[:, 0], others, strict=True):
         rest = [one for one in finished if one.number not in result.pareto]
-        axes.scatter(*_pairs(rest, name, first), color=NEUTRAL, label="another is better in every objective")
+        if rest:
+            axes.scatter(*_pairs(rest, name, first), color=NEUTRAL, label="another is better in every objective")
         ordered = sorted(front, key=lambda one: one.objectives[name])
-        axes.plot(*_pairs(ordered, name, first), color=FINISHED, marker="o", linewidth=1, label="Pareto front")
+        # One point makes no line, and the star lies over it.
+        label = "Pareto front" if len(ordered) > 1 else NOT_IN_LEGEND
+        axes.plot(*_pairs(ordered, name, first), color=FINISHED, marker="o", linewidth=1, label=label)
         for one in ordered:
             place = (one.objectives[name], one.objectives[first])
             text = f"trial {one.number}"

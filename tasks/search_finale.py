@@ -1,5 +1,6 @@
 """The finale of a search: its best configurations trained again with new seeds."""
 
+import dataclasses
 import json
 import math
 import os
@@ -18,7 +19,14 @@ from llmops.finetuning import TrainingDivergedError, TrainingEvent
 from llmops.tuning import Finalist, Search, TrialOutcome, finalists, judge_finalists
 from tasks.datasets import TrainingPairs, training_pairs
 from tasks.search_result import FinaleResult, FinalistResult
-from tasks.search_trials import OF_SEARCH_TAG, TRIAL_TAG, SearchPlan, outcome_of, remove_unfinished
+from tasks.search_trials import (
+    OF_SEARCH_TAG,
+    TRIAL_TAG,
+    SearchPlan,
+    of_something_else,
+    outcome_of,
+    remove_unfinished,
+)
 from tasks.tracking import inside_run
 from tasks.training import train_model
 from tasks.worker_processes import WorkerProcesses, interruptible
@@ -107,14 +115,16 @@ def train_again(plan: SearchPlan, name: str, one: Rerun, pairs: TrainingPairs) -
         nonlocal steps
         steps = event.step
 
-    with inside_run(plan.run_id, {OF_SEARCH_TAG: name, TRIAL_TAG: str(one.number), "finalist": "true"}):
+    tags = {OF_SEARCH_TAG: name, TRIAL_TAG: str(one.number), "finalist": "true"}
+    with inside_run(plan.run_id, tags):
         try:
             trained = train_model(one.title, job, plan.base, pairs, config, plan.version, follow)
         except TrainingDivergedError:
             remove_unfinished(job)
             _note(plan, one, TrialOutcome(math.inf, seconds=time.monotonic() - began, steps=steps))
             return
-    _note(plan, one, outcome_of(trained.result))
+    outcome = outcome_of(trained.result)
+    _note(plan, one, dataclasses.replace(outcome, reused=of_something_else(trained, tags)))
 
 
 def _file(plan: SearchPlan, one: Rerun) -> Path:

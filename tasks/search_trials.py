@@ -1,10 +1,11 @@
 """The trials of a search: each is a training like any other, told to the search and to MLflow."""
 
+import dataclasses
 import gc
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,10 +132,11 @@ def run_trial(title: str, trials: Trials, trial: Trial) -> Any:
                 remove_unfinished(job)
                 state = "diverged"
             else:
+                reused = of_something_else(trained, tags)
                 if trained.reused:
-                    _link(trained, title, trial, opened, tags)
+                    _link(trained, title, trial, opened, elsewhere=reused)
                     _tell_curve(trial, trained.result)
-                outcome = outcome_of(trained.result)
+                outcome = dataclasses.replace(outcome_of(trained.result), reused=reused)
                 told = search.finish(trial, outcome)
                 state = "finished"
     except TrialTakenError as error:
@@ -236,12 +238,25 @@ def _tell_curve(trial: Trial, result: TrainingResult) -> None:
             trial.report(int(entry["step"]), entry["validation_loss"], result.total_steps)
 
 
-def _link(trained: Trained, title: str, trial: Trial, opened: list[str], tags: dict[str, str]) -> None:
+def of_something_else(trained: Trained, tags: Mapping[str, str]) -> bool:
+    """Whether a training was there from before, and not by a process that died before it could tell the search.
+
+    Args:
+        trained: what was asked for.
+        tags: of the MLflow run of just this training.
+    """
+    if not trained.reused:
+        return False
+    found = MlflowClient().get_run(trained.run_id).data.tags
+    return any(found.get(name) != value for name, value in tags.items())
+
+
+def _link(trained: Trained, title: str, trial: Trial, opened: list[str], *, elsewhere: bool) -> None:
     """A child run for a trial whose training was there already, in a run of something else."""
-    run = MlflowClient().get_run(trained.run_id)
-    if all(run.data.tags.get(name) == value for name, value in tags.items()):
-        opened.append(trained.run_id)  # this very trial's, by a process that died before it could tell
+    if not elsewhere:
+        opened.append(trained.run_id)
         return
+    run = MlflowClient().get_run(trained.run_id)
     figures = {"loss": trained.result.loss, "validation_loss": trained.result.validation_loss}
     experiment = MlflowClient().get_experiment(run.info.experiment_id).name
     with tracked_run(title.lower(), experiment=experiment, tags={"training_run_id": trained.run_id}) as child:

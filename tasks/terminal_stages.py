@@ -59,14 +59,14 @@ class TerminalStages:
                 self._live = None
             self.console.print(_last_line(line, outcome, failed=failed), soft_wrap=True)
 
-    def move(self, line: "StageLine", done: float, total: float | None, detail: str) -> None:
+    def move(self, line: "StageLine", done: float, total: float | None, detail: str, unit: str) -> None:
         """Move a stage's bar."""
         if self._live is not None and line.row is not None:
-            count = f"{done:,.0f}/{total:,.0f}" if total else ""
+            count = f"{done:,.0f}/{total:,.0f} {unit}".rstrip() if total else ""
             self._live.update(line.row, completed=done, total=total, detail=detail, count=count)
         elif not self.console.is_terminal and time.monotonic() - line.said_at >= EVERY_SECONDS:
             line.said_at = time.monotonic()
-            self.console.print(Text(_so_far(line, done, total, detail)), soft_wrap=True)
+            self.console.print(Text(_so_far(line, done, total, detail, unit)), soft_wrap=True)
 
 
 @dataclass
@@ -80,9 +80,9 @@ class StageLine:
     started: float = field(default_factory=time.monotonic)
     said_at: float = field(default_factory=time.monotonic)
 
-    def update(self, done: float, total: float | None, detail: str) -> None:
+    def update(self, done: float, total: float | None, detail: str, unit: str = "") -> None:
         """Move the bar."""
-        self.terminal.move(self, done, total, detail)
+        self.terminal.move(self, done, total, detail, unit)
 
     def end(self, outcome: str, *, failed: bool) -> None:
         """Put a tick or a cross and the outcome in its place."""
@@ -128,9 +128,9 @@ def _live_lines(console: Console) -> Progress:
     )
 
 
-def _so_far(line: StageLine, done: float, total: float | None, detail: str) -> str:
+def _so_far(line: StageLine, done: float, total: float | None, detail: str, unit: str) -> str:
     elapsed = time.monotonic() - line.started
-    said = [f"{done:,.0f} of {total:,.0f}"] if total else []
+    said = [f"{done:,.0f} of {total:,.0f} {unit}".rstrip()] if total else []
     said += [detail] if detail else []
     said.append(f"after {clock(elapsed)}")
     if total and 0 < done < total:

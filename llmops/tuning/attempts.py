@@ -1,5 +1,6 @@
 """An attempt at a trial as it stands in Optuna's storage: who claimed it when, whether it lives, what it came to."""
 
+import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -110,7 +111,7 @@ def completed(attempt: Any, outcome: TrialOutcome | None, now: float, cost_per_h
     given = outcome or TrialOutcome(math.nan)
     seconds = now - attempt.user_attrs["claim"]["since"] if given.seconds is None else given.seconds
     cost = seconds / 3600 * cost_per_hour if given.cost is None and cost_per_hour is not None else given.cost
-    return TrialOutcome(given.loss, seconds, given.tokens, cost, given.steps)
+    return dataclasses.replace(given, seconds=seconds, cost=cost)
 
 
 def stored(outcome: TrialOutcome, error: str | None = None) -> dict[str, Any]:
@@ -133,7 +134,8 @@ def outcome_so_far(attempt: Any, cost_per_hour: float | None) -> TrialOutcome:
     if told is None:
         return completed(attempt, None, last_sign(attempt), cost_per_hour)
     loss = math.inf if told["loss"] is None else told["loss"]
-    return TrialOutcome(loss, told["seconds"], told["tokens"], told["cost"], told["steps"])
+    reused = told.get("reused", False)
+    return TrialOutcome(loss, told["seconds"], told["tokens"], told["cost"], told["steps"], reused)
 
 
 def trial_of(tries: Sequence[Any], now: float, stale: float) -> Trial:

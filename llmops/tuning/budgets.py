@@ -11,6 +11,8 @@ from llmops.tuning.trials import TrialOutcome
 class Spent:
     """What a search has spent, with what is under way and what was lost with processes that died.
 
+    A training that was taken from before was not paid for by the search: it counts as a trial and spends nothing.
+
     Attributes:
         trials: begun, each counted once however often it was taken up.
         seconds: of training, all trials together.
@@ -29,7 +31,7 @@ class Spent:
         >>> Spent(1, 10.0, 100, 0.0).with_more([TrialOutcome(0.5, seconds=3600.0, tokens=50)], cost_per_hour=2.0)
         Spent(trials=1, seconds=3610.0, tokens=150, cost=2.0)
         """
-        every = list(outcomes)
+        every = [one for one in outcomes if not one.reused]
         seconds = sum(one.seconds or 0.0 for one in every)
         tokens = sum(one.tokens for one in every)
         cost = seconds / 3600 * (cost_per_hour or 0.0)

@@ -4,8 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
+from llmops.finetuning.config import TrainingConfig
 from llmops.tuning import addresses
-from llmops.tuning.spaces import SearchSpace
+from llmops.tuning.spaces import SearchSpace, grid_points
 
 Objective = Literal["validation_loss", "seconds", "cost", "tokens"]
 
@@ -65,8 +66,10 @@ class SearchConfig(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> "SearchConfig":
-        if "validation_loss" not in self.objectives or len(set(self.objectives)) < len(self.objectives):
-            raise ValueError("objectives: validation_loss must be among them, and none twice")
+        if "validation_loss" not in self.objectives:
+            raise ValueError("objectives: validation_loss must be among them")
+        if twice := [one for one in self.objectives if self.objectives.count(one) > 1]:
+            raise ValueError(f"objectives: {twice[0]} is named twice")
         if self.pruner != "none" and len(self.objectives) > 1:
             raise ValueError(
                 f"pruner {self.pruner}: a trial can be pruned for one objective only, and there are "
@@ -78,9 +81,20 @@ class SearchConfig(BaseModel):
                 "tpe, which learns from pruned ones too, or pruner none"
             )
         if self.cost_per_hour is None and ("cost" in self.objectives or self.budget.max_cost is not None):
-            raise ValueError(
-                "cost_per_hour: give the price of this machine, which the cost of a trial is worked out from"
-            )
+            what = "the objective cost" if "cost" in self.objectives else "budget.max_cost"
+            raise ValueError(f"{what} needs the price of an hour of this machine: --search.cost-per-hour")
         if self.finalists == 1:
             raise ValueError("finalists: one finalist has nobody to be compared with; 0 or at least 2")
         return self
+
+    def require_searchable(self, training: TrainingConfig) -> None:
+        """Refuse what a search with these training settings would be refused for, before anything is made for it.
+
+        Raises:
+            InputError: no dimension counts, a grid over a range without a step, or a storage address that is none.
+        """
+        dimensions = self.space.active(training)
+        if self.sampler == "grid":
+            grid_points(dimensions)
+        if self.storage:
+            addresses.parse(self.storage)

@@ -263,7 +263,7 @@ class Search:
         """What all trials have spent, those under way and attempts that died included."""
         tries = self._tries()
         price = self.config.cost_per_hour
-        every = [one for of_it in tries.values() for one in attempts.outcomes_so_far(of_it, price)]
+        every = [one for of_it in tries.values() for one in attempts.outcomes_so_far(of_it, price) if not one.reused]
         return Spent(
             trials=len(tries),
             seconds=sum(one.seconds or 0.0 for one in every),

@@ -125,8 +125,13 @@ class SearchSpace(RootModel[dict[str, Dimension]]):
         ``max_steps`` sets the length.
 
         Raises:
-            InputError: a condition on a field that is not in the space and that the settings do not fulfil.
+            InputError: a condition on a field that is not in the space and that the settings do not fulfil; or no
+                dimension counts, so that every trial would be the same.
         """
+        if not self.root:
+            raise InputError(
+                "search.space is empty: there is nothing to search; name at least one field of the training settings"
+            )
         kept = {field: one for field, one in self.root.items() if self._effective(field, training)}
         found = []
         for field in self._ordered(kept):
@@ -139,6 +144,9 @@ class SearchSpace(RootModel[dict[str, Dimension]]):
             conditions = _conditions(field, kept[field])
             when = {other: allowed for other, allowed in conditions.items() if other in kept}
             found.append(ActiveDimension(field, kept[field], when))
+        if not found:
+            why = "; ".join(_without_effect(field, training) for field in self.root)
+            raise InputError(f"search.space: there is nothing to search with these training settings ({why})")
         return tuple(found)
 
     def _effective(self, field: str, training: TrainingConfig) -> bool:
@@ -159,6 +167,13 @@ class SearchSpace(RootModel[dict[str, Dimension]]):
             for field in ready:
                 yield field
                 del left[field]
+
+
+def _without_effect(field: str, training: TrainingConfig) -> str:
+    """Why a field has no effect, as a part of a sentence."""
+    return ", ".join(
+        f"{field} has no effect with training.{other} {getattr(training, other)}" for other in EFFECTIVE.get(field, {})
+    )
 
 
 def _conditions(field: str, dimension: Choices | Range) -> dict[str, tuple[Value, ...]]:

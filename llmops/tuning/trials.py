@@ -18,6 +18,7 @@ class TrialOutcome:
         tokens: trained on.
         cost: US dollars; worked out from the price of the machine when None.
         steps: taken.
+        reused: the training was there from before: nothing was spent on it now.
     """
 
     loss: float
@@ -25,6 +26,7 @@ class TrialOutcome:
     tokens: int = 0
     cost: float | None = None
     steps: int = 0
+    reused: bool = False
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,11 @@ def test_cancelled_later_the_deployment_is_taken_down(
     assert job_ledger().all()[0].state == "succeeded"
 
 
+def assert_not_approved() -> None:
+    (record,) = job_ledger().all()
+    assert (record.state_now, record.reason, record.job_id) == ("cancelled", "not approved", None)
+
+
 @pytest.mark.parametrize("approved", [True, False])
 def test_a_dear_job_is_approved_on_the_page(
     page: None, provider: TuningProvider, approved: bool, monkeypatch: pytest.MonkeyPatch
@@ -127,6 +132,7 @@ def test_a_dear_job_is_approved_on_the_page(
         with pytest.raises(InputError, match="was not approved; nothing was submitted"):
             tune_there(job=dear)
         assert (provider.jobs, provider.files) == ({}, {})
+        assert_not_approved()
 
 
 @pytest.mark.parametrize(
@@ -134,6 +140,7 @@ def test_a_dear_job_is_approved_on_the_page(
     [
         ({"job": {"approve_above": 0.0}}, r"about [\d,]+ tokens, \$0\.01.*above \$0\.00: add --yes, or raise job"),
         ({"base_model": "gpt-of-nobody"}, r"unknown cost .*: add --yes, or give its price"),
+        ({"training": TrainingConfig()}, r"unknown cost .*: add --yes, or set --training.epochs; nothing"),
     ],
 )
 def test_where_nobody_can_be_asked_only_yes_submits(
@@ -142,7 +149,9 @@ def test_where_nobody_can_be_asked_only_yes_submits(
     with pytest.raises(InputError, match=why):
         tune_there(**changed)
     assert (provider.jobs, provider.files) == ({}, {})
-    assert train_there(**changed, yes=True).state == "succeeded"
+    assert_not_approved()
+    again = train_there(**changed, yes=True)
+    assert (again.state, again.attempt) == ("succeeded", 2)
     assert len(provider.jobs) == 1
 
 

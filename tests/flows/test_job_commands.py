@@ -1,5 +1,6 @@
 """`llmops list jobs`, `show job` and `cancel job`, over jobs of this machine and of a server with OpenAI's API."""
 
+import io
 import json
 import os
 import signal
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from flows import job_commands
-from flows.job_commands import cancel, list_jobs, show_job
+from flows.job_commands import cancel, jobs_table, list_jobs, show_job
 from llmops.errors import InputError, ServiceError
 from llmops.finetuning.backends import BackendError, Estimate, TunedModel
 from llmops.finetuning.jobs import JobLedger, JobRecord, job_key
@@ -151,13 +153,32 @@ def test_a_job_that_has_ended_there_is_not_called_cancelled(ledger: JobLedger, s
 
 
 def test_what_may_have_been_submitted_is_not_called_cancelled(ledger: JobLedger) -> None:
-    record = begin(ledger, "openai", owner=DEAD)
+    record = begin(ledger, "openai", owner=DEAD, noted={"approved": "2026-09-01", "training_file": "file-0"})
     with pytest.raises(InputError, match="run the same command again, which finds out"):
         cancel(record.id)
     assert ledger.get(record.id) == record
     ledger.update(record.id, owner=ME)
     with pytest.raises(InputError, match="not submitted yet; process"):
         cancel(record.id)
+
+
+@pytest.mark.parametrize("noted", [{}, {"approved": "2026-09-01"}])
+def test_what_was_never_submitted_is_cancelled_at_once(ledger: JobLedger, noted: dict[str, str]) -> None:
+    record = begin(ledger, "openai", owner=DEAD, noted=noted)
+    cancelled, said = cancel(record.id)
+    assert (cancelled.state, said) == ("cancelled", f"Job {record.id} was never submitted: it was cancelled.")
+    assert begin(ledger, "openai").attempt == 2
+
+
+def test_a_job_is_one_line_at_a_hundred_columns(ledger: JobLedger) -> None:
+    model = TunedModel(backend="local", model="/m", base_model="t", job_id="x", asked_as="/a/b" * 20 + "/fine-tuned-1")
+    long = {"base_model": "/models/" + "deep/" * 20 + "tiny", "cost": 0.0, "model": model, "state": "succeeded"}
+    record = begin(ledger, "anthropic", dataset="a-dataset-of-a-long-name@12", job_id="x", **long)
+    console = Console(width=100, file=io.StringIO())
+    console.print(jobs_table(list_jobs()))
+    heading, line = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert line.startswith(f"{record.id}  ") and "tiny" in line and "succeeded" in line and "/models" not in line
+    assert max(map(len, (heading, line))) <= 100
 
 
 def test_a_provider_that_refuses_is_reported(

@@ -104,7 +104,7 @@ async def asked_as_an_evaluation_does(name: str) -> list[str]:
 def test_a_registered_model_answers_the_openai_sdk_as_it_was_evaluated(
     registered: Path, serve: Serve, free_port: int, half_trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process, said = serve("answers")
+    process, said = serve("answers", HF_HUB_CACHE="/nowhere")
     address = f"http://127.0.0.1:{free_port}/v1"
     assert said.startswith(f"answers answers at {address} (transformers); Ctrl-C ends it.")
     assert f"OPENAI_BASE_URL={address} llmops run evaluate --dataset NAME --model openai/answers" in said
@@ -118,6 +118,7 @@ def test_a_registered_model_answers_the_openai_sdk_as_it_was_evaluated(
     texts = [(answer.choices[0].message.content or "").strip() for answer in answers]
     assert texts == LocalModel.load(half_trained).generate(QUESTIONS, 20)
     assert {answer.choices[0].finish_reason for answer in answers} == {"stop"}
+    assert [one.id for one in client.models.list()] == ["answers"]
 
     monkeypatch.setenv("OPENAI_BASE_URL", address)
     assert asyncio.run(asked_as_an_evaluation_does("openai/answers")) == texts

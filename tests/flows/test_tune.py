@@ -266,6 +266,34 @@ def test_several_objectives_keep_the_pareto_front(toy_home: Path) -> None:
     }
 
 
+def test_trainings_of_another_search_cost_nothing_and_those_of_this_one_count_once(toy_home: Path) -> None:
+    first = run_search(search())
+    again = run_search(search(pruner="median"))
+    assert [one.values for one in again.trials] == [one.values for one in first.trials]
+    assert (again.reused, again.spent.trials, again.spent.tokens, again.spent.seconds) == (False, 3, 0, 0)
+    assert [one.tokens for one in again.trials] == [one.tokens for one in first.trials]
+    assert first.spent.tokens == sum(one.tokens or 0 for one in first.trials) > 0
+
+
+def test_a_finished_search_stays_finished_when_more_finalists_are_interrupted(
+    toy_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_search(search(trials=2))
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("tasks.search_finale.train_model", interrupted)
+        run_search(search(trials=2, finalists=2, finalist_seeds=2))
+    assert [run.info.status for run in runs(toy_home, "tune")] == ["FINISHED"]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trial, "report", interrupted)
+        run_search(search())
+    assert [run.info.status for run in runs(toy_home, "tune")] == ["KILLED"], "a trial of it is missing"
+    assert len(run_search(search()).trials) == 3
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -274,9 +302,14 @@ def test_several_objectives_keep_the_pareto_front(toy_home: Path) -> None:
         ({"config": {"space": {"method": ["full"]}}, "method": "full"}, "--method"),
         ({"config": {"space": {**SPACE, "rank": {"low": 4, "high": 8}}, "sampler": "grid"}}, "needs a step"),
         ({"config": {"storage": "mysql://here"}}, "postgresql://"),
+        ({"config": {"space": {}}}, "search.space is empty"),
+        ({"config": {"space": {"epochs": [1, 2]}}}, "epochs has no effect with training.max_steps"),
     ],
 )
-def test_what_cannot_be_searched_is_said_in_a_line(toy_home: Path, given: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_searched_is_said_in_a_line_before_anything_is_made(
+    toy_home: Path, given: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.tune.prepare_base_model", lambda *_: pytest.fail("the base model was made"))
     config = search(**given.pop("config", {}))
     with pytest.raises(InputError, match=message) as caught:
         run_search(config, **given)
@@ -390,6 +423,7 @@ def test_ctrl_c_gives_the_trials_back_and_leaves_nothing_running(
     _, said = first.communicate(timeout=100)
     assert first.returncode == 130, said
     assert "Traceback" not in said
+    assert "the same command goes on" in said
     assert "RUNNING" not in {run.info.status for run in runs(toy_home)}
     assert "RUNNING" not in prefect_states(toy_home)
     result = run_search(search(trials=4), TrainingConfig.model_validate(COMMAND_TRAINING))

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 from matplotlib.figure import Figure
 
 from tasks.search_figures import search_figures
@@ -58,6 +59,26 @@ def test_a_field_that_a_trial_does_not_have_has_a_place_of_its_own() -> None:
     ]
     lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 4]
     assert sorted(line.get_ydata()[2] == 0.0 for line in lines) == [False, False, True, True]
+
+
+def test_the_axis_of_the_loss_is_linear_with_few_trials_too() -> None:
+    losses = [1.350, 1.362, 2.816]
+    trials = [trial(number, loss) for number, loss in enumerate(losses, start=1)]
+    figure = search_figures(result(trials=trials, best_trial=1))["parallel_coordinates"]
+    heights = sorted(line.get_ydata()[-1] for line in figure.axes[0].lines if len(line.get_xdata()) == 4)
+    assert heights == pytest.approx([0.0, 0.012 / 1.466, 1.0])
+    assert {"1.35", "2.08", "2.82"} <= texts(figure)
+
+
+def test_a_front_of_one_point_has_no_line_and_no_entry_of_one() -> None:
+    two = ["validation_loss", "seconds"]
+    alone = search_figures(result(objectives=two, pareto=[4]))["pareto_front"]
+    assert [text.get_text() for text in alone.legends[0].get_texts()] == [
+        "another is better in every objective",
+        "chosen",
+    ]
+    nobody_else = search_figures(result(objectives=two, pareto=[1, 2, 3, 4]))["pareto_front"]
+    assert [text.get_text() for text in nobody_else.legends[0].get_texts()] == ["Pareto front", "chosen"]
 
 
 def test_the_front_is_drawn_in_order_and_named() -> None:

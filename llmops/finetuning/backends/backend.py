@@ -134,6 +134,7 @@ class JobStatus(BaseModel):
         state: in our words; provider_state: in the provider's.
         reason: why it failed, in the provider's words.
         progress: share that is done, where the provider says.
+        total_steps: of the training, where they are known; the steps done are those of the latest metrics.
         detail: a few words for a line of progress, e.g. ``loss 0.71, 3,000 tokens/s``.
         events, metrics, checkpoints: all that it tells so far, in order of time; asked again they begin the same.
         trained_tokens: what is paid for, where the provider says.
@@ -146,6 +147,7 @@ class JobStatus(BaseModel):
     provider_state: str = ""
     reason: str | None = None
     progress: float | None = None
+    total_steps: int | None = None
     detail: str = ""
     events: tuple[JobEvent, ...] = ()
     metrics: tuple[MetricPoint, ...] = ()

@@ -282,9 +282,11 @@ def connect_anthropic(settings: JobSettings) -> BedrockBackend:
 
 
 def _connect(name: str, settings: JobSettings) -> BedrockBackend:
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, NoRegionError
 
     try:
         return BedrockBackend(name, settings)
+    except NoRegionError as error:
+        raise InputError(f"backend {name}: no AWS region is set: set AWS_REGION, e.g. us-east-1") from error
     except (BotoCoreError, ValueError) as error:
         raise InputError(f"backend {name}: {str(error).rstrip('.')}: set AWS_REGION and credentials") from error

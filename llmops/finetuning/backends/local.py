@@ -135,7 +135,16 @@ class LocalBackend:
         def on_event(event: TrainingEvent) -> None:
             points.append(MetricPoint(step=event.step, metrics=event.metrics))
             done, said = event.step / event.total_steps, event_in_words(event)
-            tell(JobStatus(state="running", progress=done, detail=said, metrics=tuple(points), created_at=created))
+            tell(
+                JobStatus(
+                    state="running",
+                    progress=done,
+                    total_steps=event.total_steps,
+                    detail=said,
+                    metrics=tuple(points),
+                    created_at=created,
+                )
+            )
             if (job / "cancelled").exists():
                 raise _CancelledError
             over = waiting.deadline_hours is not None and time.monotonic() - began > 3600 * waiting.deadline_hours

@@ -22,6 +22,9 @@ from llmops.finetuning.jobs.owner import JobOwner
 TRAINED_HERE = ("local", "ollama")
 """The back ends whose jobs run inside a process of this machine and end with it."""
 
+APPROVED = "approved"
+"""Under this key it is noted when a person agreed to a job; all else that is noted a back end has done."""
+
 KEPT_EVENTS = 200
 """Of the latest events that a record keeps; the provider and MLflow have them all."""
 
@@ -100,6 +103,11 @@ class JobRecord(BaseModel):
         process has died. The same command again takes it up."""
         needs_a_process = self.backend in TRAINED_HERE or self.job_id is None
         return not self.ended and needs_a_process and (self.owner is None or self.owner.alive() is False)
+
+    @property
+    def may_be_submitted(self) -> bool:
+        """Whether a provider may have it: every back end notes what it has uploaded before it creates a job."""
+        return self.job_id is not None or not self.noted.keys() <= {APPROVED}
 
     @property
     def state_now(self) -> JobState:

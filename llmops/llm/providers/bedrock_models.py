@@ -183,9 +183,11 @@ def connect_bedrock(model: str) -> BedrockModel:
     Raises:
         InputError: no region, or a profile that does not exist.
     """
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, NoRegionError
 
     try:
         return BedrockModel(model)
+    except NoRegionError as error:
+        raise InputError(f"bedrock/{model}: no AWS region is set: set AWS_REGION, e.g. us-east-1") from error
     except (BotoCoreError, ValueError) as error:
         raise InputError(f"bedrock/{model}: {str(error).rstrip('.')}: set AWS_REGION and credentials") from error

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from llmops.errors import InputError
+from llmops.finetuning import TrainingConfig
 from llmops.tuning import SearchConfig
 
 
@@ -14,9 +16,9 @@ from llmops.tuning import SearchConfig
     [
         ({"objectives": ["validation_loss", "seconds"], "pruner": "median"}, "pruned for one objective only"),
         ({"objectives": ["seconds"]}, "validation_loss must be among them"),
-        ({"objectives": ["validation_loss", "validation_loss"]}, "none twice"),
-        ({"objectives": ["validation_loss", "cost"]}, "cost_per_hour: give the price"),
-        ({"budget": {"max_cost": 5}}, "cost_per_hour: give the price"),
+        ({"objectives": ["validation_loss", "validation_loss"]}, "validation_loss is named twice"),
+        ({"objectives": ["validation_loss", "cost"]}, "the objective cost needs .*--search.cost-per-hour"),
+        ({"budget": {"max_cost": 5}}, "budget.max_cost needs .*--search.cost-per-hour"),
         ({"budget": {"max_tokens": 0}}, "greater than or equal to 1"),
         ({"finalists": 1}, "one finalist has nobody to be compared with"),
         ({"sampler": "gp", "pruner": "hyperband"}, "sampler gp with pruner hyperband: gp would learn from"),
@@ -40,3 +42,17 @@ def test_a_password_is_not_in_what_is_logged_and_reaches_other_processes() -> No
     assert "s3c" not in str(refused.value)
     without = SearchConfig(storage="postgresql://team@db.example/search")
     assert without.model_dump()["storage"] == without.storage
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"space": {}}, "search.space is empty"),
+        ({"space": {"learning_rate": {"low": 1e-4, "high": 1e-2}}, "sampler": "grid"}, "learning_rate: a grid needs a"),
+        ({"storage": "mysql://here/search"}, "search.storage is a mysql address"),
+    ],
+)
+def test_what_cannot_be_searched_is_known_before_anything_is_made(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SearchConfig.model_validate(settings).require_searchable(TrainingConfig())
+    SearchConfig().require_searchable(TrainingConfig())

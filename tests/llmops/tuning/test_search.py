@@ -228,6 +228,19 @@ def test_what_is_under_way_and_what_was_lost_is_spent_too(tmp_path: Path, monkey
     assert trial.number == again.number == 0
 
 
+def test_a_training_that_was_there_from_before_is_not_spent_again_and_keeps_its_figures(tmp_path: Path) -> None:
+    search = open_search(tmp_path, trials=3, cost_per_hour=3600.0, budget={"max_tokens": 100})
+    search.finish(claimed(search), TrialOutcome(1.0, seconds=50.0, tokens=500, reused=True))
+    assert search.budget_spent([TrialOutcome(1.0, seconds=50.0, tokens=500, reused=True)]) is None
+    search.finish(claimed(search), TrialOutcome(1.0, seconds=2.0, tokens=100))
+    spent = search.spent()
+    assert (spent.trials, spent.seconds, spent.tokens, spent.cost) == (2, 2.0, 100, pytest.approx(2.0))
+    assert search.claim() is None
+    kept = search.trials()[0].outcome
+    assert kept is not None
+    assert (kept.seconds, kept.tokens, kept.cost) == (50.0, 500, pytest.approx(50.0))
+
+
 def test_another_search_in_the_same_folder_is_another_search(tmp_path: Path) -> None:
     first = open_search(tmp_path, trials=1)
     finish(first)

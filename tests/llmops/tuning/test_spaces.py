@@ -153,7 +153,14 @@ def test_a_grid_counts_out_small_ranges_of_whole_numbers_and_steps() -> None:
     assert [p["rank"] for p in grid({"rank": {"low": 4, "high": 7}})] == [4, 5, 6, 7]
     assert [p["dropout"] for p in grid({"dropout": {"low": 0.1, "high": 0.3, "step": 0.1}})] == [0.1, 0.2, 0.3]
     assert grid({"rank": {"low": 8, "high": 8}}) == [{"rank": 8}]
-    assert grid({}) == [{}]
+
+
+def test_a_space_without_anything_to_vary_is_refused_and_says_why() -> None:
+    with pytest.raises(InputError, match=r"search\.space is empty"):
+        SearchSpace({}).active(TrainingConfig())
+    short = TrainingConfig(method="full", max_steps=10)
+    with pytest.raises(InputError, match=r"epochs has no effect with training\.max_steps 10; rank .*method full"):
+        SearchSpace.model_validate({"epochs": [1, 2], "rank": [4, 8]}).active(short)
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_without_a_region_or_credentials(s3: Any, monkeypatch: pytest.MonkeyPatc
         bedrock.status(TOKEN)
     assert failed.value.kind == "credentials"
     monkeypatch.delenv("AWS_REGION")
-    with pytest.raises(InputError, match="backend bedrock: You must specify a region: set AWS_REGION"):
+    with pytest.raises(InputError, match="backend bedrock: no AWS region is set: set AWS_REGION"):
         new_backend()
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(InputError, match="nobody"):

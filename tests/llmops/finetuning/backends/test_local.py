@@ -97,6 +97,7 @@ def test_a_job_from_its_request_to_its_weights(request_of: Any, tmp_path: Path, 
     assert told[0].metrics == told[-1].metrics[:1] and told[-1].metrics == ended.metrics
     assert [status.progress for status in told] == sorted(status.progress or 0 for status in told)
     assert "loss" in told[0].detail and told[-1].progress == 1.0
+    assert {status.total_steps for status in told} == {told[-1].metrics[-1].step}
     assert backend.status(job) == ended
 
     model = TunedModel(backend="local", model=ended.model or "", base_model=str(toy_base), job_id=job)
