@@ -129,7 +129,7 @@ def test_every_flow_of_this_project_has_options() -> None:
 
     command = FlowCommand("lifecycle", dict(lifecycle.parameters), "", [])
     flags = {flag for param in command.params for flag in param.opts}
-    assert {"--source", "--training.learning-rate", "--search.space.batch-size", "--preparation.ratios"} <= flags
+    assert {"--source", "--training.learning-rate", "--search.space", "--preparation.ratios"} <= flags
     arguments = [
         "--source",
         "s.csv",

@@ -1,4 +1,4 @@
-"""`llmops serve-model`: the real server in a process of its own, asked by the real SDK."""
+"""`llmops serve-model support --port 8000`, with a free port: the real server as a process, asked by the real SDK."""
 
 import asyncio
 import os

@@ -55,6 +55,9 @@ def test_only_settings_read_the_environment() -> None:
     sources = [file for folder in ("llmops", "tasks", "flows") for file in (root / folder).rglob("*.py")]
     readers = {file.relative_to(root).as_posix() for file in sources if "os.environ.get" in file.read_text()}
     readers |= {file.relative_to(root).as_posix() for file in sources if "getenv(" in file.read_text()}
-    # The variables of the providers' SDKs are theirs; which ones hold a channel's secrets is in its configuration.
-    theirs = {file for file in readers if file.startswith("llmops/llm/providers/")} | {"tasks/notifications.py"}
+    # The variables of the providers' SDKs and of other programs (llama.cpp, Python) are theirs; which ones hold a
+    # channel's secrets is in its configuration.
+    sdks = ("llmops/llm/providers/", "llmops/finetuning/backends/")
+    theirs = {file for file in readers if file.startswith(sdks)}
+    theirs |= {"tasks/notifications.py", "llmops/finetuning/gguf.py", "flows/serve_command.py"}
     assert readers - theirs <= {"llmops/settings.py"}
