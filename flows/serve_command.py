@@ -7,7 +7,6 @@ their own that ends with this one.
 import importlib.util
 import os
 import signal
-import socket
 import tempfile
 import time
 import urllib.error
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal, NamedTuple
 
+from flows.free_ports import require_free_port
 from flows.registered_weights import find_version, find_weights
 from flows.supervised import Supervised
 from flows.terminal import Terminal, log_file
@@ -55,7 +55,7 @@ def serve_model(model: str, host: str, port: int, engine: Engine) -> int:
     with ExitStack() as at_the_end:
         try:
             chosen = choose_engine(engine)
-            require_free_port(host, port)
+            require_free_port(host, port, named=f"{host}:{port}", advice="choose another --port, or --host")
             log = log_file(settings().require_home(), "serve-model")
             terminal.quiet_the_libraries(log)
             served = find_served(model)
@@ -124,22 +124,6 @@ def command_of(engine: Literal["transformers", "vllm"], name: str, host: str, po
     if engine == "vllm":
         return "vllm.entrypoints.openai.api_server", ["--model", f"./{name}", "--served-model-name", name, *where]
     return "transformers.cli.transformers", ["serve", name, *where]
-
-
-def require_free_port(host: str, port: int) -> None:
-    """Check that the server can have its port.
-
-    Raises:
-        InputError: it is taken, or the address is not of this machine.
-    """
-    with socket.socket() as probe:
-        # As the servers do: a port that was given up a moment ago is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise InputError(f"{host}:{port} cannot be used ({reason}); choose another --port, or --host") from error
 
 
 def _environment(served: Served, hub: Path) -> Mapping[str, str]:

@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from flows.continuity import Continuity, keep, read_continuity
 from flows.deployments import deploy_all, make_work_pool, worker_answers
+from flows.free_ports import require_free_port
 from flows.running_servers import WORK_POOL, UpRecord, running_up, up_record_file, use_prefect
 from flows.supervised import Supervised
 from flows.terminal import Terminal, log_file
@@ -147,14 +147,7 @@ def require_free_ports(prefect_port: int, mlflow_port: int) -> None:
     if prefect_port == mlflow_port:
         raise InputError(f"--prefect-port and --mlflow-port are both {prefect_port}; give each its own")
     for option, port in (("--prefect-port", prefect_port), ("--mlflow-port", mlflow_port)):
-        with socket.socket() as probe:
-            # As the servers do: a port that was given up a moment ago is free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except (OSError, OverflowError) as error:
-                reason = getattr(error, "strerror", None) or error
-                raise InputError(f"port {port} cannot be used ({reason}); choose another with {option}") from error
+        require_free_port(HOST, port, named=f"port {port}", advice=f"choose another with {option}")
 
 
 def prefect_server(port: int) -> tuple[str, list[str], dict[str, str]]:
