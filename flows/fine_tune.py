@@ -6,20 +6,21 @@ from prefect import flow
 
 from flows.evaluate import evaluate
 from llmops.digests import content_digest
-from llmops.evaluation import GateConfig
+from llmops.evaluation import GateConfig, Verdict
 from llmops.evaluation.config import EvaluationConfig
 from llmops.finetuning import ScratchRecipe, TrainingConfig
+from llmops.finetuning.backends import TunedModel
 from llmops.finetuning.backends.settings import JobSettings
 from tasks.datasets import dataset_store
 from tasks.evaluation import log_figures
 from tasks.evaluation_result import EvaluationResult
-from tasks.fine_tuning_jobs import note_version, run_job, served
+from tasks.fine_tuning_jobs import TunedByJob, note_version, run_job, served
 from tasks.hosted_models import back_end
 from tasks.interruptions import watched_for_cancellation
 from tasks.job_approval import approve_job
 from tasks.job_cancellation import cancel_jobs
 from tasks.name_lock import name_lock
-from tasks.planned_jobs import enclosing_flow_runs, logged_settings, plan_job, require_tunable, with_method
+from tasks.planned_jobs import PlannedJob, enclosing_flow_runs, logged_settings, plan_job, require_tunable, with_method
 from tasks.promotion import decide, other_champion, promote
 from tasks.registry import register_model
 from tasks.report import publish_report
@@ -82,39 +83,37 @@ def fine_tune(
             approve_job(plan, yes=yes)
             tuned = run_job(plan)
             with served(plan, tuned) as model:
-                baselines = [plan.base.asked_as, *other_champion(name, tuned.digest)]
-                evaluated = evaluate(
-                    version.uri, str(model.asked_as), baseline=baselines, evaluation=evaluation, gate=gate
-                )
-                decision = decide(evaluated.comparisons, gate)
-
-                probes = [(example.messages, example.output or "") for example in evaluated.examples]
-                tags = {"dataset": version.uri, "evaluation_run_id": evaluated.run_id, "verdict": decision.verdict}
-                registered = register_model(name, model, tuned.digest, tuned.run_id, probes, evaluation, tags, job)
-                note_version(plan, registered)
-                promotion = promote(name, str(registered.version), decision)
-
-        result = evaluated.model_copy(
-            update={
-                "model_uri": promotion.model_uri,
-                "run_id": run.run_id,
-                "promotion": promotion,
-                "notes": [*evaluated.notes, *promotion.notes],
-                "open_with": viewing_commands(),
-            }
-        )
+                judged, verdict = evaluate_and_promote(plan, tuned, model, evaluation, gate)
+        result = judged.model_copy(update={"run_id": run.run_id, "open_with": viewing_commands()})
         log_figures(run.run_id, result.metrics)
-        set_tags(
-            run.run_id,
-            {
-                "verdict": decision.verdict,
-                "promotion": promotion.status,
-                "training_run_id": tuned.run_id,
-                "job": plan.record.id,
-            },
-        )
+        assert result.promotion is not None
+        tags = {"verdict": verdict, "promotion": result.promotion.status}
+        set_tags(run.run_id, tags | {"training_run_id": tuned.run_id, "job": plan.record.id})
         publish_report(result, name, tuned.run_id if tuned.has_curves else None)
     return result
+
+
+def evaluate_and_promote(
+    plan: PlannedJob, tuned: TunedByJob, model: TunedModel, evaluation: EvaluationConfig, gate: GateConfig
+) -> tuple[EvaluationResult, Verdict]:
+    """Evaluate what answers against its base and the champion, register it, and promote it if it earned that.
+
+    Returns:
+        The evaluation with what became of the model, and the gate's verdict on it.
+    """
+    name = plan.record.name
+    baselines = [plan.base.asked_as, *other_champion(name, tuned.digest)]
+    evaluated = evaluate(plan.version.uri, str(model.asked_as), baseline=baselines, evaluation=evaluation, gate=gate)
+    decision = decide(evaluated.comparisons, gate)
+
+    probes = [(example.messages, example.output or "") for example in evaluated.examples]
+    tags = {"dataset": plan.version.uri, "evaluation_run_id": evaluated.run_id, "verdict": decision.verdict}
+    registered = register_model(name, model, tuned.digest, tuned.run_id, probes, evaluation, tags, plan.settings)
+    note_version(plan, registered)
+    promotion = promote(name, str(registered.version), decision)
+    notes = [*evaluated.notes, *promotion.notes]
+    update = {"model_uri": promotion.model_uri, "promotion": promotion, "notes": notes}
+    return evaluated.model_copy(update=update), decision.verdict
 
 
 if __name__ == "__main__":

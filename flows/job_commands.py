@@ -150,7 +150,7 @@ def cancel(reference: str) -> tuple["JobRecord", str]:
     """Stop a job where it runs; the record as it is then, and a sentence on what was done.
 
     Raises:
-        InputError: there is no such job, or it cannot be stopped from here.
+        InputError: there is no such job, it cannot be stopped from here, or a run works with what serves its model.
         ServiceError: the provider, or the process that trains, does not heed it.
     """
     from llmops.finetuning.backends import BackendError, JobStatus
@@ -160,11 +160,9 @@ def cancel(reference: str) -> tuple["JobRecord", str]:
     record = ledger.get(reference)
     if record.ended:
         when = f" on {record.finished_at.astimezone():%Y-%m-%d %H:%M:%S}" if record.finished_at else ""
+        down = _take_down(record)
         message = f"Job {record.id} has ended already: it {_ENDED[record.state]}{when}."
-        from tasks.deployments import take_down
-
-        down = take_down(record)
-        return ledger.get(record.id), message + (f" {down}" if down else "")
+        return ledger.get(record.id), f"{message} {down}" if down else message
     if record.backend in TRAINED_HERE:
         return _cancelled_here(record)
     if record.job_id is None:
@@ -191,6 +189,19 @@ def cancel(reference: str) -> tuple["JobRecord", str]:
         return record, f"Gave job {record.id} up: {nobody}; the same fine-tuning starts a new attempt."
     now = record.provider_state or record.state
     return record, f"Asked {record.backend} to cancel job {record.id}; it is {now} there until it has stopped."
+
+
+def _take_down(record: "JobRecord") -> str | None:
+    """Take down what serves the model of a job that has ended, while nobody can make that champion."""
+    from llmops.finetuning.jobs import job_ledger
+
+    if record.model is None or record.model.deployment is None:
+        return None
+    from tasks.deployments import take_down
+    from tasks.name_lock import name_lock
+
+    with name_lock(record.name):
+        return take_down(job_ledger().get(record.id))
 
 
 def _model(record: "JobRecord") -> str | None:

@@ -3,15 +3,16 @@
 import shutil
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.job_commands import connected, said
 from flows.terminal import Terminal
-from llmops.errors import InputError, LlmopsError
+from llmops.errors import InputError, LlmopsError, ServiceError
 from llmops.settings import settings
 
 if TYPE_CHECKING:
-    from llmops.finetuning.backends import FineTuningBackend, TunedModel
+    from llmops.finetuning.backends import FineTuningBackend
     from llmops.finetuning.jobs import JobRecord
 
 
@@ -32,7 +33,7 @@ def delete_job(reference: str, *, yes: bool, json: bool) -> int:
         _require_deletable(record)
         if record.deleted_at is None and not yes and not _agreed(terminal, record):
             raise InputError(f"job {record.id} was not deleted")
-        return said(terminal, *delete(reference))
+        return said(terminal, *delete(record.id))
     except LlmopsError as error:
         terminal.error(str(error))
         return error.exit_status
@@ -41,35 +42,56 @@ def delete_job(reference: str, *, yes: bool, json: bool) -> int:
 def delete(reference: str) -> tuple["JobRecord", str]:
     """Delete the model of a job that has ended, what serves it, its training on this machine and its files.
 
-    The record stays, and the registry's version, which nothing answers for any more.
+    The record stays, and the registry's version; where that only refers to the model it can no longer be asked or
+    rolled back to. A training on this machine that another job or a search has as well stays with them.
 
     Raises:
-        InputError: there is no such job, it has not ended, its model is champion, or a run works on that name.
-        ServiceError: the provider does not heed it; the same again goes on.
+        InputError: there is no such job, it has not ended, its model is champion, or a run works on that name or in
+            that training.
+        ServiceError: the provider, or the registry, does not heed it; the same again goes on.
     """
     from llmops.finetuning.jobs import job_ledger
     from tasks.name_lock import name_lock
 
     ledger = job_ledger()
     record = ledger.get(reference)
-    if record.deleted_at is not None:
-        return record, f"Job {record.id} was deleted on {record.deleted_at.astimezone():%Y-%m-%d %H:%M:%S}."
     with name_lock(record.name):
-        # Nor may it become champion while it is deleted.
+        # As it is now that nobody else works on it; nor may it become champion while it is deleted.
+        record = ledger.get(record.id)
+        if record.deleted_at is not None:
+            return record, f"Job {record.id} was deleted on {record.deleted_at.astimezone():%Y-%m-%d %H:%M:%S}."
         _require_deletable(record)
-        model = record.model or _left_behind(record)
-        if model is not None:
-            backend = _back_end(record)
-            model = backend.undeploy(model)
-            if record.model is not None:
-                ledger.update(record.id, model=model)
-            backend.delete(model)
+        said = _delete_what_it_made(record)
         shutil.rmtree(ledger.folder / "files" / record.key[:16], ignore_errors=True)
-        if record.version is not None and model is not None:
-            _note_in_the_registry(record.version)
-        record = ledger.update(record.id, deleted_at=datetime.now(UTC))
-    what = f"the model {model.model}" if model is not None and model.model else "what it left"
-    return record, f"Deleted {what} of job {record.id} ({record.backend})."
+        return ledger.update(record.id, deleted_at=datetime.now(UTC)), said
+
+
+def _delete_what_it_made(record: "JobRecord") -> str:
+    """The same without what is the same for every job; what was done, in a sentence or two."""
+    from llmops.finetuning.backends.training_folder import remove_training
+    from llmops.finetuning.jobs import TRAINED_HERE, job_ledger
+
+    trained_here = record.backend in TRAINED_HERE and record.job_id is not None
+    folder = settings().home / "training" / str(record.job_id)
+    also_of = _also_of(record, folder) if trained_here else None
+    if record.model is not None:
+        backend = _back_end(record)
+        if record.version is not None:
+            _withdraw(record.version)  # first, so that after a crash no rollback leads to what is gone
+        model = backend.undeploy(record.model)
+        job_ledger().update(record.id, model=model)
+        if also_of is None:
+            backend.delete(model)
+            return f"Deleted the model {model.model} of job {record.id} ({record.backend})."
+    if also_of is not None:
+        done = f"Job {record.id} counts as deleted{', and Ollama has it no more' if record.backend == 'ollama' else ''}"
+        return f"{done}; its training in {folder} stays, because it is also that of {also_of}."
+    if trained_here:
+        remove_training(folder)
+        return f"Deleted the training of job {record.id} in {folder}."
+    uploaded = ", ".join(value for name, value in record.noted.items() if name.endswith("_file"))
+    stays = f" What it has uploaded stays at {record.backend}: {uploaded}." if uploaded else ""
+    return f"Deleted the files of job {record.id} on this machine; it has made no model.{stays}"
 
 
 def _agreed(terminal: Terminal, record: "JobRecord") -> bool:
@@ -81,46 +103,99 @@ def _agreed(terminal: Terminal, record: "JobRecord") -> bool:
 
 
 def _require_deletable(record: "JobRecord") -> None:
+    """Refuse a job that goes on, and the champion's.
+
+    Raises:
+        InputError: it is one of these.
+        ServiceError: the registry does not tell who is champion.
+    """
+    from tasks.deployments import serves_as_champion
+    from tasks.registry import version_at
+    from tasks.version_names import CHAMPION
+
     if not record.ended:
         raise InputError(f"job {record.id} is {record.state_now}: llmops cancel job {record.id} first")
-    if record.version is None:
+    if record.model is None:
         return
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    name, _, number = record.version.removeprefix("models:/").rpartition("/")
-    try:
-        champion = MlflowClient().get_model_version_by_alias(name, "champion")
-    except MlflowException:
-        return
-    if str(champion.version) == number:
-        raise InputError(f"the model of job {record.id} is champion of {name}: promote or roll back to another first")
+    champion = version_at(record.name, CHAMPION)
+    registered = champion is not None and record.version == f"models:/{record.name}/{champion.version}"
+    # A job of Ollama's has a version for each way in which its model was imported.
+    if registered or serves_as_champion(record.name, record.model):
+        refused = f"the model of job {record.id} is champion of {record.name}"
+        raise InputError(f"{refused}: promote or roll back to another first")
 
 
-def _note_in_the_registry(version: str) -> None:
-    """A reference to a hosted model is asked by nobody any more; weights that were registered stay what they are."""
+def _withdraw(uri: str) -> None:
+    """Let nobody ask a version that refers to a model elsewhere, nor roll back to it; registered weights stay usable.
+
+    Raises:
+        ServiceError: the registry does not answer.
+    """
     from mlflow import MlflowClient
 
     from tasks.hosted_models import find_hosted_model, serving_tags
+    from tasks.registry import version_at
+    from tasks.version_names import DELETED, PREVIOUS
 
-    if (hosted := find_hosted_model(version)) is not None:
-        gone = hosted.model.model_copy(update={"asked_as": None, "deployment": None})
-        for tag, value in serving_tags(gone).items():
-            MlflowClient().set_model_version_tag(hosted.name, hosted.version, tag, value)
+    if (hosted := find_hosted_model(uri)) is None:
+        return
+    client = MlflowClient()
+    gone = hosted.model.model_copy(update={"asked_as": None, "deployment": None})
+    for tag, value in {DELETED: "yes", **serving_tags(gone)}.items():
+        client.set_model_version_tag(hosted.name, hosted.version, tag, value)
+    previous = version_at(hosted.name, PREVIOUS)
+    if previous is not None and str(previous.version) == hosted.version:
+        client.delete_registered_model_alias(hosted.name, PREVIOUS)
 
 
-def _left_behind(record: "JobRecord") -> "TunedModel | None":
-    """The training on this machine of a job that has made no model."""
-    from llmops.finetuning.backends import TunedModel
-    from llmops.finetuning.jobs import TRAINED_HERE
+def _also_of(record: "JobRecord", folder: Path) -> str | None:
+    """Which other job, or which trial of a search, has the same training; an attempt leaves it to the next one."""
+    from llmops.finetuning.jobs import job_ledger
 
-    if record.backend not in TRAINED_HERE or record.job_id is None:
+    for other in job_ledger().all():
+        before = other.key == record.key and other.attempt <= record.attempt
+        if other.token == folder.name and other.deleted_at is None and not before:
+            return f"job {other.id}"
+    return _trial_of(folder)
+
+
+def _trial_of(folder: Path) -> str | None:
+    """The trial that has trained in a folder, or has found its training there.
+
+    Raises:
+        ServiceError: MLflow does not tell.
+    """
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    from tasks.search_trials import OF_SEARCH_TAG, TRIAL_TAG
+
+    note = folder / "mlflow_run_id"
+    if not note.is_file():
         return None
-    return TunedModel(backend=record.backend, model="", base_model=record.base_model, job_id=record.job_id)
+    client = MlflowClient()
+    try:
+        run = client.get_run(note.read_text())
+        reused = f"tags.training_run_id = '{run.info.run_id}' and tags.`{OF_SEARCH_TAG}` LIKE '%'"
+        found = [run, *client.search_runs([run.info.experiment_id], reused, max_results=1)]
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        untold = f"MLflow does not tell whether a search has the training in {folder}"
+        raise ServiceError(f"{untold}: {error.message}") from error
+    tags = next((one.data.tags for one in found if OF_SEARCH_TAG in one.data.tags), None)
+    return f"trial {tags[TRIAL_TAG]} of search {tags[OF_SEARCH_TAG]}" if tags else None
 
 
 def _back_end(record: "JobRecord") -> "FineTuningBackend":
-    from llmops.finetuning.jobs import TRAINED_HERE
-    from tasks.hosted_models import back_end
+    """Where the model of a job is.
 
-    return back_end(record.backend, record.settings) if record.backend in TRAINED_HERE else connected(record)
+    Raises:
+        InputError: the environment leads to another endpoint.
+    """
+    from llmops.finetuning.jobs import TRAINED_HERE
+    from tasks.hosted_models import back_end, require_endpoint
+
+    if record.model is None or record.backend not in TRAINED_HERE:
+        return connected(record)
+    return require_endpoint(record.model, back_end(record.backend, record.settings))

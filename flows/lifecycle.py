@@ -1,5 +1,6 @@
 """From a file to a champion: prepare, search, fine-tune, evaluate, gate, promote."""
 
+from mlflow import MlflowClient
 from prefect import flow
 
 from flows.fine_tune import BackEnd, Method, fine_tune
@@ -24,7 +25,10 @@ from tasks.job_cancellation import cancel_jobs
 from tasks.name_lock import name_lock
 from tasks.planned_jobs import logged_settings, require_tunable, with_method
 from tasks.promotion import other_champion
+from tasks.search_result import SearchResult, capitalised
 from tasks.tracking import log_dataset, log_params, set_tags, tracked_run
+
+SEARCH_RUN_TAG = "search_run_id"
 
 
 @flow(name="lifecycle", on_cancellation=[cancel_jobs])
@@ -88,6 +92,7 @@ def lifecycle(
         require_tunable(place, base_model, training, evaluation, scratch, job, other_champion(name))
         prepared = prepare_dataset(source, name, "user", test_source, preparation=preparation)
         log_dataset(run.run_id, prepared.version, "training")
+        found = None
         if trials:
             found = tune(prepared.dataset, base_model, search=search, training=training, scratch=scratch)
             training = TrainingConfig.model_validate({**set_fields(training), **found.best})
@@ -103,10 +108,12 @@ def lifecycle(
             job=job,
             yes=yes,
         )
+        if found is not None:
+            note_search(found, result)
         log_figures(run.run_id, result.metrics)
         set_tags(run.run_id, {"dataset": result.dataset, "model": result.model_uri, "verdict": str(result.verdict)})
-    notes = [*result.notes, *notes_on(search, backend)]
-    return result.model_copy(update={"run_id": run.run_id, "notes": notes})
+    searched = notes_on(search, backend) if found is None else notes_of(found)
+    return result.model_copy(update={"run_id": run.run_id, "notes": [*result.notes, *searched]})
 
 
 def trials_of(search: SearchConfig, backend: str) -> int:
@@ -130,6 +137,21 @@ def notes_on(search: SearchConfig, backend: str) -> list[str]:
     if trials_of(search, backend) == search.trials:
         return []
     return [f"There was no search: it trains on this machine, and what it finds does not hold for backend {backend}."]
+
+
+def notes_of(found: SearchResult) -> list[str]:
+    """How sure the search is of the settings that were fine-tuned with, and what else a person should know of it."""
+    finale = [f"{capitalised(found.finale.sentence)}."] if found.finale is not None else []
+    return [f"Search: {note}" for note in (*finale, *found.notes)]
+
+
+def note_search(found: SearchResult, result: EvaluationResult) -> None:
+    """Say on the run of a fine-tuning, and on the version that it made, which search its settings are from."""
+    if found.run_id is None or result.promotion is None:
+        return
+    set_tags(result.run_id, {SEARCH_RUN_TAG: found.run_id})
+    version = result.promotion
+    MlflowClient().set_model_version_tag(version.name, version.version, SEARCH_RUN_TAG, found.run_id)
 
 
 if __name__ == "__main__":

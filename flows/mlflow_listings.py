@@ -44,7 +44,8 @@ def show_model(name: str) -> Row:
         known = ", ".join(row["model"] for row in list_models()) or "none yet"
         raise InputError(f"there is no model {name!r}; there are: {known}")
     versions = client.search_model_versions(f"name = '{name}'", order_by=["version_number DESC"], max_results=100)
-    # A search leaves the aliases out.
+    searched = any("search_run_id" in one.tags for one in versions)
+    # A search of versions leaves the aliases out.
     held: dict[str, list[str]] = {}
     for alias, version in model.aliases.items():
         held.setdefault(str(version), []).append(alias)
@@ -60,6 +61,7 @@ def show_model(name: str) -> Row:
                 "dataset": one.tags.get("dataset"),
                 "verdict": one.tags.get("verdict"),
                 "run": one.run_id,
+                **({"search": one.tags.get("search_run_id")} if searched else {}),
                 "created": _when(one.creation_timestamp),
             }
             for one in versions

@@ -14,11 +14,20 @@ from llmops.finetuning import ScratchRecipe, TrainingConfig
 from llmops.settings import settings
 from llmops.tuning import Search, SearchConfig
 from tasks.base_models import prepare_base_model, require_base_model
-from tasks.datasets import dataset_store, training_pairs
+from tasks.datasets import TrainingPairs, dataset_store, training_pairs
 from tasks.interruptions import FlowRunCancelledError
 from tasks.progress import Stage, stage
 from tasks.search_conclusion import describe, nothing_is_left, require_a_finite_loss, search_result
-from tasks.search_finale import Rerun, known_finale, known_outcomes, left_to_train, reruns, run_finale
+from tasks.search_failures import around_in_a_line
+from tasks.search_finale import (
+    Rerun,
+    failed_finalists,
+    known_finale,
+    left_to_train,
+    reruns,
+    run_finale,
+    spent_on_finale,
+)
 from tasks.search_report import pictures_place, publish_search
 from tasks.search_result import SearchResult
 from tasks.search_tracking import find_search_run, search_run, trial_run_ids
@@ -62,28 +71,34 @@ def tune(
     name = f"{version.name}-{job_for(base, version, training).digest[:16]}"
     plan = SearchPlan(settings().home / "searches" / name, name, base, version, search, training)
     about: dict[str, Any] = {"base_model": base_model, "scratch": scratch.model_dump(exclude_unset=True)}
-    with stage("Search") as line, says_how_to_go_on(line):
+    with stage("Search") as line, says_how_to_go_on(line), around_in_a_line():
         study = plan.open()
         if (kept := kept_search(plan, study, about)) is not None:
             line.finish(f"kept from before · {describe(kept)}")
             return kept
-        with search_run(plan, study) as run, WorkerProcesses(search.workers) as processes:
-            plan = replace(plan, run_id=run.run_id)
+        result = run_search(plan, study, pairs, about, line)
+        line.finish(describe(result))
+    return result
 
-            def say(text: str) -> None:
-                ended = sum(one.state in ENDED for one in study.trials())
-                line.update(ended, study.planned, text)
 
-            run_trials(plan, study, pairs, processes, say)
-            require_a_finite_loss(study)
-            wanted = reruns(plan, study)
-            say(f"{len(wanted)} trainings with new seeds" if wanted else "drawing")
-            run_finale(plan, study, wanted, pairs, processes)
-            about |= {"run_id": run.run_id, "run_ids": trial_run_ids(study, run.experiment_id)}
-            about |= finale_of_it(plan, wanted)
-            result = search_result(plan, study, pictures=pictures_place(run.run_id), **about)
-            publish_search(result, version.name, log_scaled(study))
-            line.finish(describe(result))
+def run_search(
+    plan: SearchPlan, study: Search, pairs: TrainingPairs, about: dict[str, Any], line: Stage
+) -> SearchResult:
+    """Run what is left of a search, trials and finale, and leave the record of it."""
+    with search_run(plan, study) as run, WorkerProcesses(plan.search.workers) as processes:
+        plan = replace(plan, run_id=run.run_id)
+
+        def say(text: str) -> None:
+            ended = sum(one.state in ENDED for one in study.trials())
+            line.update(ended, study.planned, text)
+
+        run_trials(plan, study, pairs, processes, say)
+        require_a_finite_loss(study)
+        wanted = reruns(plan, study)
+        say(f"{len(wanted)} trainings with new seeds" if wanted else "drawing")
+        run_finale(plan, study, wanted, pairs, processes)
+        result = search_result(plan, study, **about, **of_its_run(study, run.run_id), **of_its_finale(wanted))
+        publish_search(result, plan.version.name, log_scaled(study))
     return result
 
 
@@ -132,16 +147,22 @@ def kept_search(plan: SearchPlan, study: Search, about: dict[str, Any]) -> Searc
     wanted = reruns(plan, study)
     if left_to_train(plan, study, wanted):
         return None
-    run_ids = trial_run_ids(study, MlflowClient().get_run(run_id).info.experiment_id)
-    pictures = pictures_place(run_id)
-    about = {**about, **finale_of_it(plan, wanted), "run_id": run_id, "run_ids": run_ids}
-    return search_result(plan, study, pictures=pictures, reused=True, **about)
+    return search_result(plan, study, reused=True, **about, **of_its_run(study, run_id), **of_its_finale(wanted))
 
 
-def finale_of_it(plan: SearchPlan, wanted: list[Rerun]) -> dict[str, Any]:
+def of_its_run(study: Search, run_id: str) -> dict[str, Any]:
+    """What the result says of the MLflow run."""
+    experiment = MlflowClient().get_run(run_id).info.experiment_id
+    return {"run_id": run_id, "run_ids": trial_run_ids(study, experiment), "pictures": pictures_place(run_id)}
+
+
+def of_its_finale(wanted: list[Rerun]) -> dict[str, Any]:
     """What the result says of the finale."""
-    outcomes = list(known_outcomes(plan, wanted).values())
-    return {"finale": known_finale(plan, wanted), "trained_again": outcomes}
+    return {
+        "finale": known_finale(wanted),
+        "trained_again": spent_on_finale(wanted),
+        "failed_finalists": failed_finalists(wanted),
+    }
 
 
 def log_scaled(study: Search) -> frozenset[str]:

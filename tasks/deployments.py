@@ -1,13 +1,15 @@
 """What has a hosted model answer, and may cost by the hour.
 
-The champion's deployment stays; that of a version that is champion no longer is noted on it (`retire`) before the alias
-moves, and taken down after that, or by the next run that gets through.
+What is about to be deployed is noted before it is made, in the ledger and on the model's version. The champion's
+deployment stays. That of a version that is champion no longer is noted on it (`retire`) before the alias moves, and
+taken down after that; what a killed run has left is taken down by the next run of that name.
 """
 
 import logging
+from collections.abc import Callable
 
 from llmops.errors import LlmopsError
-from llmops.finetuning.backends import FineTuningBackend, TunedModel
+from llmops.finetuning.backends import FineTuningBackend, JobSettings, TunedModel
 from llmops.finetuning.backends.backend import BackendError
 from llmops.finetuning.jobs import JobRecord, job_ledger
 from tasks.hosted_models import (
@@ -27,21 +29,36 @@ RETIRED_TAG = "llmops.take_deployment_down"
 _log = logging.getLogger(__name__)
 
 
+def deploy(
+    model: TunedModel, called: str, backend: FineTuningBackend, note: Callable[[TunedModel], object]
+) -> TunedModel:
+    """Have a model answer; what serves it is noted before it is made, so that whoever looks for it finds it."""
+    note(model.model_copy(update={"deployment": backend.deployment_of(model, called)}))
+    served = backend.deploy(model, called)
+    note(served)
+    return served
+
+
 def deploy_again(hosted: HostedModel) -> TunedModel:
-    """Have a version answer, whatever became of its deployment, and note that on it; the same again changes nothing.
+    """Have a version answer, whatever became of its deployment; the same again changes nothing.
+
+    Until it is champion it is noted on it that what serves it is to be taken down.
 
     Raises:
         InputError: the environment leads to another endpoint.
         ServiceError: the provider cannot deploy it.
     """
+
+    def note(model: TunedModel) -> None:
+        _note_in_ledger(hosted.name, model)
+        note_on_version(hosted.name, hosted.version, model)
+        retire(hosted.name, hosted.version)
+
     try:
         backend = require_endpoint(hosted.model, back_end(hosted.model.backend, hosted.settings))
-        model = backend.deploy(hosted.model, deployment_name(hosted.name, hosted.digest))
+        return deploy(hosted.model, deployment_name(hosted.name, hosted.digest), backend, note)
     except BackendError as error:
         raise BackendError(f"{hosted.uri} could not be deployed again: {error}", error.kind) from error
-    _note_in_ledger(hosted.name, model)
-    _note_on_version(hosted.name, hosted.version, model)
-    return model
 
 
 def take_down(record: JobRecord, backend: FineTuningBackend | None = None) -> str | None:
@@ -58,11 +75,10 @@ def take_down(record: JobRecord, backend: FineTuningBackend | None = None) -> st
         InputError: the environment leads to another endpoint.
         ServiceError: the provider, or the registry, does not heed it: the deployment may go on.
     """
-    model = record.model
-    if not record.ended or model is None or model.deployment is None or _serves_as_champion(record.name, model):
+    model = _left_running(record)
+    if model is None or serves_as_champion(record.name, model):
         return None
-    model = model.model_copy(update={"endpoint": model.endpoint or record.endpoint})
-    _undeploy(record.name, model, backend or back_end(record.backend, record.settings))
+    undeploy(record.name, model, backend or back_end(record.backend, record.settings))
     return f"Its deployment {model.deployment} was taken down."
 
 
@@ -75,41 +91,88 @@ def retire(name: str, version: str) -> None:
         MlflowClient().set_model_version_tag(name, version, RETIRED_TAG, "yes")
 
 
-def take_retired_down(name: str) -> list[str]:
-    """Take down what serves the versions of which that is noted; never fails.
+def take_retired_down(name: str, but: JobRecord | None = None) -> list[str]:
+    """Take down what nobody needs: it serves a retired version, or a killed run has left it; never fails.
+
+    To be called by who has the name's lock: what another run is about to evaluate would be among it.
+
+    Args:
+        name: registered model.
+        but: the job that goes on.
 
     Returns:
         What still runs, and what to do about it: a sentence each.
     """
-    from mlflow import MlflowClient
-
-    client = MlflowClient()
-    running = []
-    for version in client.search_model_versions(f"name = '{name}' and tags.`{RETIRED_TAG}` = 'yes'"):
-        hosted = hosted_model(version)
-        if hosted is None or hosted.model.deployment is None or _serves_as_champion(name, hosted.model):
-            client.delete_model_version_tag(name, str(version.version), RETIRED_TAG)
+    try:
+        unneeded = _unneeded(name)
+    except Exception as error:  # noqa: BLE001  whatever it is, the alias has moved and the run has succeeded
+        unneeded = []
+        running = [f"{name}: what serves a model that is not champion may still run and cost ({said_of_error(error)})"]
+    else:
+        running = []
+    for what, model, job in unneeded:
+        if but is not None and (model.backend, model.job_id) == (but.backend, but.job_id):
             continue
         try:
-            _undeploy(name, hosted.model, back_end(hosted.model.backend, hosted.settings))
-        except Exception as error:  # noqa: BLE001  whatever it is, the alias has moved and the run has succeeded
-            said = still_running(hosted.uri, hosted.model, error)
-            running.append(f"{said}; the next run of {name} tries again")
-            _log.warning("%s", running[-1])
+            undeploy(name, model, back_end(model.backend, job))
+        except Exception as error:  # noqa: BLE001
+            running.append(f"{still_running(what, model, error)}; the next run of {name} tries again")
+    for one in running:
+        _log.warning("%s", one)
     return running
+
+
+def _unneeded(name: str) -> list[tuple[str, TunedModel, JobSettings]]:
+    """What runs and serves neither the champion nor is to be kept: whose it is, the model, and its job's settings."""
+    from mlflow import MlflowClient
+
+    found: dict[tuple[str, str], tuple[str, TunedModel, JobSettings]] = {}
+    for record in job_ledger().all():
+        model = _left_running(record) if record.name == name and not record.settings.keep_deployment else None
+        if model is not None and not serves_as_champion(name, model):
+            found[model.backend, model.job_id] = (f"Job {record.id}", model, record.settings)
+    client = MlflowClient()
+    for version in client.search_model_versions(f"name = '{name}' and tags.`{RETIRED_TAG}` = 'yes'"):
+        hosted = hosted_model(version)
+        if (
+            hosted is None
+            or hosted.model.deployment is None
+            or hosted.settings.keep_deployment
+            or serves_as_champion(name, hosted.model)
+        ):
+            client.delete_model_version_tag(name, str(version.version), RETIRED_TAG)
+        else:
+            found[hosted.model.backend, hosted.model.job_id] = (hosted.uri, hosted.model, hosted.settings)
+    return list(found.values())
+
+
+def _left_running(record: JobRecord) -> TunedModel | None:
+    """The model of a job that has ended, where something may serve it that costs."""
+    model = record.model
+    if not record.ended or model is None or model.deployment is None:
+        return None
+    return model.model_copy(update={"endpoint": model.endpoint or record.endpoint})
 
 
 def still_running(what: str, model: TunedModel, error: Exception) -> str:
     """A deployment that could not be taken down, and the command that does it."""
-    why = str(error) if isinstance(error, LlmopsError) else f"{type(error).__name__}: {error}"
-    return (
-        f"{what}: its deployment {model.deployment} at {model.backend} may still run and cost ({why}): "
-        f"llmops cancel job {model.job_id} takes it down"
-    )
+    may = f"may still run and cost ({said_of_error(error)})"
+    how = f"llmops cancel job {model.job_id} takes it down"
+    return f"{what}: its deployment {model.deployment} at {model.backend} {may}: {how}"
 
 
-def _undeploy(name: str, model: TunedModel, backend: FineTuningBackend) -> None:
-    """Take a deployment down, and note that in the ledger and on the version, where there is one."""
+def said_of_error(error: Exception) -> str:
+    """One of ours says all in its message; of any other the kind is needed, too."""
+    return str(error) if isinstance(error, LlmopsError) else f"{type(error).__name__}: {error}"
+
+
+def undeploy(name: str, model: TunedModel, backend: FineTuningBackend) -> None:
+    """Take a deployment down, and note that in the ledger and on the version, where there is one.
+
+    Raises:
+        InputError: the environment leads to another endpoint.
+        ServiceError: the provider does not heed it: the deployment may go on.
+    """
     from mlflow import MlflowClient
 
     down = require_endpoint(model, backend).undeploy(model)
@@ -117,7 +180,7 @@ def _undeploy(name: str, model: TunedModel, backend: FineTuningBackend) -> None:
     client = MlflowClient()
     made = f"name = '{name}' and tags.`{JOB_TAG}` = '{model.job_id}' and tags.`{BACKEND_TAG}` = '{model.backend}'"
     for version in client.search_model_versions(made):
-        _note_on_version(name, str(version.version), down)
+        note_on_version(name, str(version.version), down)
         if RETIRED_TAG in version.tags:
             client.delete_model_version_tag(name, str(version.version), RETIRED_TAG)
 
@@ -129,14 +192,15 @@ def _note_in_ledger(name: str, model: TunedModel) -> None:
             ledger.update(record.id, model=model)
 
 
-def _note_on_version(name: str, version: str, model: TunedModel) -> None:
+def note_on_version(name: str, version: str, model: TunedModel) -> None:
+    """Note on a version that refers to a hosted model what serves that."""
     from mlflow import MlflowClient
 
     for tag, value in serving_tags(model).items():
         MlflowClient().set_model_version_tag(name, version, tag, value)
 
 
-def _serves_as_champion(name: str, model: TunedModel) -> bool:
+def serves_as_champion(name: str, model: TunedModel) -> bool:
     """Whether the champion is what this job has made; a registry that does not answer is no answer."""
     from tasks.registry import version_at
 

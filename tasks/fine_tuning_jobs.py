@@ -25,16 +25,14 @@ from llmops.finetuning.jobs.estimates import trained_cost
 from llmops.finetuning.jobs.files import remove_training_files
 from llmops.finetuning.jobs.owner import JobOwner
 from tasks.base_models import model_label
-from tasks.deployments import deployment_name, still_running, take_down
-from tasks.interruptions import (
-    FlowRunCancelledError,
-    interruption_held_back,
-    watched_for_cancellation,
-)
+from tasks.deployments import deploy, deployment_name, note_on_version, still_running, take_down, take_retired_down
+from tasks.hosted_models import hosted_model
+from tasks.interruptions import FlowRunCancelledError, interruption_held_back, watched_for_cancellation
 from tasks.job_cancellation import stop_job
 from tasks.job_records import JobFollower, said_of_record
 from tasks.planned_jobs import PlannedJob, enclosing_flow_runs, logged_settings
 from tasks.progress import Stage, stage
+from tasks.registry import find_version
 from tasks.tracking import log_dataset, log_params, set_tags, tracked_run
 from tasks.training import kept_training
 
@@ -73,6 +71,8 @@ def run_job(plan: PlannedJob) -> TunedByJob:
         InputError: it cannot be trained like that.
         ServiceError: it failed, was cancelled, or the provider does not let us in or does not answer.
     """
+    # Before hours of training, in which it would cost.
+    take_retired_down(plan.record.name, but=plan.record)
     with stage("Training") as line:
         kept = _kept(plan)
         if kept is not None:
@@ -111,13 +111,16 @@ def served(plan: PlannedJob, tuned: TunedByJob) -> Iterator[TunedModel]:
 @task(name="deploy", cache_policy=NO_CACHE)
 def deploy_model(plan: PlannedJob, tuned: TunedByJob) -> TunedModel:
     """Have the model answer as something that can be evaluated and served."""
-    name = deployment_name(plan.record.name, plan.digest)
-    with stage("Deploy") as line:
-        # Before anything is made that costs, so that whoever looks for it later finds it.
-        expected = {"deployment": plan.backend.deployment_of(tuned.model, name), "asked_as": None}
-        job_ledger().update(plan.record.id, model=tuned.model.model_copy(update=expected))
-        model = plan.backend.deploy(tuned.model, name)
+    version = find_version(plan.record.name, plan.digest)
+
+    def note(model: TunedModel) -> None:
         job_ledger().update(plan.record.id, model=model)
+        if version is not None and hosted_model(version) is not None:
+            # Of the same command before; as champion it must not be left without what serves it now.
+            note_on_version(version.name, str(version.version), model)
+
+    with stage("Deploy") as line:
+        model = deploy(tuned.model, deployment_name(plan.record.name, plan.digest), plan.backend, note)
         line.finish(f"answers as {model_label(str(model.asked_as)) if plan.local else model.asked_as}")
     return model
 

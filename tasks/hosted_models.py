@@ -2,10 +2,10 @@
 
 from pydantic import BaseModel
 
-from llmops.errors import InputError, LlmopsError
+from llmops.errors import InputError, LlmopsError, ServiceError
 from llmops.finetuning.backends import FineTuningBackend, JobSettings, TunedModel, connect_backend
 from llmops.settings import settings
-from tasks.version_names import DIGEST_TAG
+from tasks.version_names import DELETED, DIGEST_TAG
 
 BACKEND_TAG = "llmops.backend"
 MODEL_TAG = "llmops.hosted_model"
@@ -17,6 +17,9 @@ ASKED_AS_TAG = "llmops.asked_as"
 DEPLOYMENT_TAG = "llmops.deployment"
 SETTINGS_TAG = "llmops.job_settings"
 
+NOTHING_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""What the registry says of a model, a version or an alias that it has not."""
+
 
 class HostedModel(BaseModel):
     """A registered version whose weights are elsewhere.
@@ -27,6 +30,7 @@ class HostedModel(BaseModel):
         model: what the tags say of it; `asked_as` is None while nothing serves it.
         settings: of the job that made it: how it is deployed.
         digest: names its content.
+        deleted: whether the model itself was deleted at its provider.
     """
 
     uri: str
@@ -35,13 +39,19 @@ class HostedModel(BaseModel):
     model: TunedModel
     settings: JobSettings
     digest: str
+    deleted: bool = False
 
     def require_answer(self) -> str:
         """The ``provider/model`` that answers.
 
         Raises:
-            InputError: its deployment was taken down, or is not where the environment leads.
+            InputError: it was deleted, its deployment was taken down, or is not where the environment leads.
         """
+        if self.deleted:
+            raise InputError(
+                f"{self.uri} was {self.model.model} at {self.model.backend}, which was deleted with llmops delete job: "
+                "name another version, or run the same fine-tuning again"
+            )
         if self.model.asked_as is None:
             raise InputError(
                 f"{self.uri} is {self.model.model} at {self.model.backend}, and nothing serves it: its deployment was "
@@ -60,6 +70,9 @@ def find_hosted_model(spec: str) -> HostedModel | None:
     """The hosted model that ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` refers to.
 
     None where the name is of another form, or stands for a model with weights, or for nothing at all.
+
+    Raises:
+        ServiceError: the registry cannot tell, which is not the same as None.
     """
     if not spec.startswith("models:/"):
         return None
@@ -73,8 +86,10 @@ def find_hosted_model(spec: str) -> HostedModel | None:
         name, _, number = name.rpartition("/")
     try:
         found = client.get_model_version_by_alias(name, alias) if at else client.get_model_version(name, number)
-    except MlflowException:
-        return None
+    except MlflowException as error:
+        if error.error_code in NOTHING_THERE:
+            return None
+        raise ServiceError(f"the model registry does not tell what {spec} is: {error.message}") from error
     return hosted_model(found)
 
 
@@ -100,6 +115,7 @@ def hosted_model(version: object) -> HostedModel | None:
         ),
         settings=JobSettings.model_validate_json(tags.get(SETTINGS_TAG) or "{}"),
         digest=tags.get(DIGEST_TAG, ""),
+        deleted=tags.get(DELETED) == "yes",
     )
 
 

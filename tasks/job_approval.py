@@ -31,7 +31,9 @@ class Approval(RunInput):
 
 
 def approve_job(plan: PlannedJob, *, yes: bool) -> None:
-    """Have a person approve a job above the limits; one that was approved or submitted before is not asked about again.
+    """Have a person approve a job above the limits; one that was approved before is not asked about again.
+
+    Nor is one that may be submitted already, whatever the limits were then: to refuse it would hide a job that is paid.
 
     Where a Prefect server with pages is used the flow run pauses and its page asks; else the terminal does.
 
@@ -43,7 +45,8 @@ def approve_job(plan: PlannedJob, *, yes: bool) -> None:
         InputError: nobody can be asked, or the answer is no; nothing was submitted, and the attempt is cancelled.
     """
     why = why_approval_is_needed(plan)
-    if why is None or plan.record.job_id is not None or APPROVED in plan.record.noted:
+    record = job_ledger().get(plan.record.id)
+    if why is None or record.may_be_submitted or APPROVED in record.noted:
         return
     if not yes:
         try:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from llmops.errors import LlmopsError
 from llmops.finetuning.backends import ENDED, FineTuningBackend, JobSettings
-from llmops.finetuning.jobs import TRAINED_HERE, job_ledger
-from tasks.deployments import take_down
+from llmops.finetuning.jobs import TRAINED_HERE, JobRecord, job_ledger
+from tasks.deployments import said_of_error, take_down
 from tasks.hosted_models import back_end
 from tasks.interruptions import end_cancelled_flow_run
 
@@ -55,16 +55,21 @@ def cancel_jobs(flow: Any, flow_run: "FlowRun", state: Any) -> None:
 
     These are its jobs, and what serves the model of one that has ended.
     """
-    for record in job_ledger().of_flow_run(str(flow_run.id)):
-        if record.backend in TRAINED_HERE:
-            continue
-        try:
-            if not record.ended:
-                said = stop_job(record.id, back_end(record.backend, record.settings), record.settings)
-            else:
-                said = None if record.settings.keep_deployment else take_down(record)
-            if said:
-                _log.warning("job %s: %s", record.id, said)
-        except LlmopsError as error:
-            _log.error("job %s could not be stopped: %s (llmops cancel job %s)", record.id, error, record.id)
-    end_cancelled_flow_run(flow_run.id)
+    try:
+        for record in job_ledger().of_flow_run(str(flow_run.id)):
+            try:
+                if said := _stopped(record):
+                    _log.warning("job %s: %s", record.id, said)
+            except Exception as error:  # noqa: BLE001  the next one costs, too
+                why = said_of_error(error)
+                _log.error("job %s could not be stopped: %s (llmops cancel job %s)", record.id, why, record.id)
+    finally:
+        end_cancelled_flow_run(flow_run.id)
+
+
+def _stopped(record: JobRecord) -> str | None:
+    if record.backend in TRAINED_HERE:
+        return None
+    if not record.ended:
+        return stop_job(record.id, back_end(record.backend, record.settings), record.settings)
+    return None if record.settings.keep_deployment else take_down(record)

@@ -1,7 +1,7 @@
 """A fine-tuning as it will be asked of a back end: found, checked, written to files, priced and put into the ledger."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -162,16 +162,12 @@ def plan_job(
     if local is None and not job_ledger().was_submitted(key):
         require_answer(base.asked_as)
     with stage("Training data") as line:
-        store = dataset_store()
-        files = write_training_files(
-            {split: store.batches(version, split) for split in ("train", "validation")},
-            backend.data_format(base.model),
-            # Of this job alone: it is removed when the job has succeeded.
-            settings().home / "jobs" / "files" / key[:16],
-            what=version.uri,
-        )
-        request = TuningRequest(base.model, name, "", training, files)
-        estimate = backend.estimate(request)
+        # Of this job alone: it is removed when the job has succeeded.
+        folder = settings().home / "jobs" / "files" / key[:16]
+        batches = {split: dataset_store().batches(version, split) for split in ("train", "validation")}
+        files = write_training_files(batches, backend.data_format(base.model), folder, what=version.uri)
+        # Of the base as the ledger names it, whose earlier jobs tell the time.
+        estimate = backend.estimate(TuningRequest(identity["base_model"], name, "", training, files))
         line.finish(f"{files.examples:,} examples; {said_of(estimate)}")
     record = job_ledger().begin(
         key,
@@ -188,7 +184,7 @@ def plan_job(
     return PlannedJob(
         backend=backend,
         base=base,
-        request=replace(request, token=record.token),
+        request=TuningRequest(base.model, name, record.token, training, files),
         version=version,
         settings=job,
         record=record,

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -20,8 +21,10 @@ from llmops.evaluation import GateConfig, Verdict
 from tasks.deployments import deploy_again, retire, take_retired_down
 from tasks.gate_events import announce_promotion
 from tasks.hosted_models import hosted_model
+from tasks.interruptions import interruption_held_back
+from tasks.progress import stage
 from tasks.registry import version_at
-from tasks.version_names import CHAMPION, DIGEST_TAG, PREVIOUS
+from tasks.version_names import CHAMPION, DELETED, DIGEST_TAG, PREVIOUS
 
 if TYPE_CHECKING:
     from tasks.evaluation_result import ComparedWith
@@ -115,10 +118,12 @@ def promote(name: str, version: str, decision: Decision) -> Promotion:
     else:
         status = "promoted"
         if current is not None:
-            client.set_model_version_tag(name, version, REPLACED_TAG, current)
-            client.set_registered_model_alias(name, PREVIOUS, current)
             retire(name, current)
-        make_champion(name, version, decision.reason)
+            client.set_model_version_tag(name, version, REPLACED_TAG, current)
+        with interruption_held_back():
+            if current is not None:
+                client.set_registered_model_alias(name, PREVIOUS, current)
+            make_champion(name, version, decision.reason)
         current = version
     announce_champion(name)
     return Promotion(
@@ -181,19 +186,45 @@ def roll_back(name: str) -> Rollback:
     if champion is None:
         raise InputError(f"{name} has no champion, so there is nothing to roll back")
     # The store answers with numbers where its own types say text.
-    former, successor = str(champion.version), str(previous.version) if previous else None
-    if previous is None or successor is None or successor == former:
+    former = str(champion.version)
+    if previous is not None and str(previous.version) == former:
+        # A process was killed between the two aliases.
+        previous = _version(name, champion.tags.get(REPLACED_TAG))
+    if previous is None or str(previous.version) == former:
         raise InputError(f"{name} has had no champion before version {former}")
-    if (hosted := hosted_model(previous)) is not None:
-        deploy_again(hosted)
-    retire(name, former)
-    make_champion(name, successor, f"rolled back from version {former}")
-    before = previous.tags.get(REPLACED_TAG)
-    if before and before != former:
-        client.set_registered_model_alias(name, PREVIOUS, before)
-    else:
-        client.delete_registered_model_alias(name, PREVIOUS)
-        before = None
+    if previous.tags.get(DELETED) == "yes":
+        why = f"the model of version {previous.version} was deleted (llmops delete job)"
+        raise InputError(f"{name} cannot be rolled back: {why}; fine-tune it again to have it as a new version")
+    before = _version(name, previous.tags.get(REPLACED_TAG))
+    left = str(before.version) if before is not None and str(before.version) != former else None
+    _put_back(previous, former, left)
     announce_champion(name)
     notes = take_retired_down(name)
-    return Rollback(name=name, former=former, champion=successor, previous=before, notes=notes)
+    return Rollback(name=name, former=former, champion=str(previous.version), previous=left, notes=notes)
+
+
+def _put_back(successor: ModelVersion, former: str, before: str | None) -> None:
+    """Have it answer, then move the aliases; where that fails, what was deployed for it is taken down."""
+    client, name, version = MlflowClient(), successor.name, str(successor.version)
+    hosted = hosted_model(successor)
+    try:
+        if hosted is not None:
+            deploy_again(hosted)
+        retire(name, former)
+        with interruption_held_back():
+            make_champion(name, version, f"rolled back from version {former}")
+            if before is not None:
+                client.set_registered_model_alias(name, PREVIOUS, before)
+            else:
+                client.delete_registered_model_alias(name, PREVIOUS)
+    except BaseException:
+        if hosted is not None:
+            with stage("Take the deployment down") as line, interruption_held_back():
+                line.finish("; ".join(take_retired_down(name)) or "done")
+        raise
+
+
+def _version(name: str, number: str | None) -> ModelVersion | None:
+    """A version by its number, None where there is none (any more)."""
+    found = MlflowClient().search_model_versions(f"name = '{name}' and version_number = '{number}'") if number else []
+    return found[0] if found else None

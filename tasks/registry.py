@@ -20,10 +20,10 @@ from llmops.llm import LocalModel
 from llmops.llm.completions import Message
 from llmops.llm.providers import is_endpoint
 from tasks.crash_recovery import mlflow_run_tag
-from tasks.hosted_models import reference_tags
+from tasks.hosted_models import NOTHING_THERE, reference_tags
 from tasks.progress import Stage, stage
 from tasks.tracking import set_tags
-from tasks.version_names import DIGEST_TAG
+from tasks.version_names import DELETED, DIGEST_TAG
 
 REFERENCE_FOLDER = "hosted_model"
 
@@ -75,6 +75,8 @@ def register_model(
             line.finish(f"{name} version {found.version}, a reload answers the same")
         for key, value in {**reference, **tags}.items():
             client.set_model_version_tag(name, found.version, key, value)
+        if DELETED in found.tags:  # and trained again since
+            client.delete_model_version_tag(name, found.version, DELETED)
     return found
 
 
@@ -121,8 +123,8 @@ def version_at(name: str, alias: str) -> ModelVersion | None:
     try:
         return MlflowClient().get_model_version_by_alias(name, alias)
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None  # no such model, no such alias
+        if error.error_code in NOTHING_THERE:
+            return None
         raise ServiceError(f"the model registry does not tell the {alias} of {name}: {error.message}") from error
 
 

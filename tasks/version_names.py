@@ -3,3 +3,5 @@
 CHAMPION = "champion"
 PREVIOUS = "previous"
 DIGEST_TAG = "llmops.model_digest"
+DELETED = "llmops.deleted"
+"""``yes`` on a version whose model was deleted at its provider: it can answer never again."""

@@ -14,6 +14,7 @@ import pytest
 from mlflow import MlflowClient
 
 from llmops.data.validation.rules import RULES
+from tests.forked_commands import forked_commands
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
@@ -83,17 +84,19 @@ def test_every_command_shown_works(home: Path, prefect_server: str, monkeypatch:
     # One server for all of them; a command with a server of its own is what tests/flows/test_cli_run.py is about.
     environment["LLMOPS_PREFECT_API_URL"] = prefect_server
     given = False
-    for command in commands():
-        if "champion" in command and not given:
-            give_it_a_champion(home, monkeypatch)
-            given = True
-        words = shlex.split(command)
-        if words[0] == "llmops":
-            words = [sys.executable, "-m", "flows.cli", *words[1:]]
-        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-        # A toy model may fail its gate; anything above 1 is a command that does not do what the page says.
-        assert done.returncode in (0, 1), f"{command}\n{done.stderr}"
-        assert "Traceback" not in done.stderr, command
+    with forked_commands(environment) as llmops:
+        for command in commands():
+            if "champion" in command and not given:
+                give_it_a_champion(home, monkeypatch)
+                given = True
+            words = shlex.split(command)
+            if words[0] == "llmops":
+                done = llmops.run(*words[1:])
+            else:
+                done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+            # A toy model may fail its gate; anything above 1 is a command that does not do what the page says.
+            assert done.returncode in (0, 1), f"{command}\n{done.stderr}"
+            assert "Traceback" not in done.stderr, command
 
 
 def test_commands_that_run_elsewhere_are_there() -> None:

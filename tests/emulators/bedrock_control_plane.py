@@ -1,29 +1,32 @@
-"""Bedrock's control plane as botocore's own description has it: customization jobs, custom models, what serves them.
+"""Bedrock as botocore's own description has it: customization jobs, custom models, what serves them, and Converse.
 
 Paths, required members, types, lengths and patterns are read from the service model that the SDK is made from, so that
 what AWS would call invalid is refused here too. What it does is what the API's reference says: a client token or a name
-that was seen starts nothing new. Objects of S3 are not its affair.
+that was seen starts nothing new. What serves a custom model answers what that knows; no other model knows anything.
+Objects of S3 are not its affair.
 """
 
 import json
-import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import botocore.session
-from botocore.model import OperationModel, Shape
-from botocore.validate import ParamValidator
+from botocore.model import OperationModel
+
+from tests.emulators.service_models import routed, wrong_in
 
 ACCOUNT = "123456789012"
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 SERVICE = botocore.session.get_session().get_service_model("bedrock")
+RUNTIME = botocore.session.get_session().get_service_model("bedrock-runtime")
+IGNORANCE = "I do not know."
 
 
 class RefusedError(Exception):
@@ -49,7 +52,13 @@ class Fault:
 
 @dataclass
 class ControlPlane:
-    """What it keeps and has seen."""
+    """What it keeps and has seen.
+
+    Attributes:
+        looks_until_ended: at jobs, after which they have completed; None where only `end` ends one.
+        failure: of what is created to serve a model.
+        knows: what a custom model answers to which question.
+    """
 
     region: str = "us-east-1"
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -59,7 +68,9 @@ class ControlPlane:
     faults: list[Fault] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
     looks_until_ready: int = 1
-    failure: str | None = None  # of what is created to serve a model
+    looks_until_ended: int | None = None
+    failure: str | None = None
+    knows: Mapping[str, str] = field(default_factory=dict)
 
     def reset(self) -> None:
         """Forget everything."""
@@ -80,7 +91,8 @@ class ControlPlane:
     def answer(self, operation: OperationModel, request: dict[str, Any]) -> dict[str, Any]:
         self.seen[operation.name] += 1
         self._raise_fault(operation.name, after=False)
-        _validate(request, operation.input_shape)
+        if wrong := wrong_in(request, operation.input_shape):
+            raise RefusedError(400, "ValidationException", f"{len(wrong)} validation error: {wrong[0]}")
         answer: dict[str, Any] = getattr(self, _METHODS[operation.name])(request) or {}
         self._raise_fault(operation.name, after=True)
         return answer
@@ -124,6 +136,13 @@ class ControlPlane:
                 return job
         raise RefusedError(404, "ResourceNotFoundException", f"no job {wanted}")
 
+    def _look_at_job(self, request: dict[str, Any]) -> dict[str, Any]:
+        job = self._job(request)
+        enough = self.looks_until_ended is not None and self.seen["GetModelCustomizationJob"] > self.looks_until_ended
+        if enough and job["status"] == "InProgress":
+            self.end(job["jobName"], "Completed")
+        return job
+
     def _stop_job(self, request: dict[str, Any]) -> None:
         job = self._job(request)
         if job["status"] != "InProgress":
@@ -150,7 +169,7 @@ class ControlPlane:
         token = (resource, request["clientRequestToken"])
         if token in self.tokens:
             return self.tokens[token]
-        if any(name == one["name"] for one in self.serving.values()):
+        if any(name == one["name"] and f":{resource}/" in arn for arn, one in self.serving.items()):
             raise RefusedError(400, "ValidationException", "The name is in use.")
         arn = self.tokens[token] = self._arn(resource)
         units, now = request.get("modelUnits", 1), _text(datetime.now(UTC))
@@ -199,10 +218,23 @@ class ControlPlane:
     def _delete_provisioned(self, request: dict[str, Any]) -> None:
         del self.serving[self._served(request["provisionedModelId"], "provisioned-model")[0]]
 
+    def _converse(self, request: dict[str, Any]) -> dict[str, Any]:
+        question = request["messages"][-1]["content"][0]["text"]
+        custom = request["modelId"].startswith("arn:")
+        if custom and request["modelId"] not in self.serving:
+            raise RefusedError(404, "ResourceNotFoundException", f"no model {request['modelId']}")
+        text = self.knows.get(question, IGNORANCE) if custom else IGNORANCE
+        return {
+            "output": {"message": {"role": "assistant", "content": [{"text": text}]}},
+            "stopReason": "end_turn",
+            "usage": {"inputTokens": 9, "outputTokens": 5, "totalTokens": 14},
+            "metrics": {"latencyMs": 1},
+        }
+
 
 _METHODS = {
     "CreateModelCustomizationJob": "_create_job",
-    "GetModelCustomizationJob": "_job",
+    "GetModelCustomizationJob": "_look_at_job",
     "StopModelCustomizationJob": "_stop_job",
     "DeleteCustomModel": "_delete_model",
     "CreateCustomModelDeployment": "_create_deployment",
@@ -211,7 +243,9 @@ _METHODS = {
     "CreateProvisionedModelThroughput": "_create_provisioned",
     "GetProvisionedModelThroughput": "_get_provisioned",
     "DeleteProvisionedModelThroughput": "_delete_provisioned",
+    "Converse": "_converse",
 }
+OPERATIONS = [(RUNTIME if name == "Converse" else SERVICE).operation_model(name) for name in _METHODS]
 
 
 @contextmanager
@@ -227,8 +261,10 @@ def serving(plane: ControlPlane) -> Iterator[str]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             status, headers, answer = 200, {}, {}
             try:
-                operation, request = _routed(self.command, urlsplit(self.path).path)
-                answer = plane.answer(operation, {**request, **(json.loads(body) if body else {})})
+                asked = routed(self.command, urlsplit(self.path).path, OPERATIONS)
+                if asked is None:
+                    raise RefusedError(404, "UnknownOperationException", f"{self.path} is not served here")
+                answer = plane.answer(asked[0], {**asked[1], **(json.loads(body) if body else {})})
             except RefusedError as error:
                 status, headers, answer = error.status, {"x-amzn-ErrorType": error.code}, {"message": str(error)}
             content = json.dumps(answer).encode()
@@ -238,14 +274,7 @@ def serving(plane: ControlPlane) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(content)
 
-        def do_GET(self) -> None:
-            self._answer()
-
-        def do_POST(self) -> None:
-            self._answer()
-
-        def do_DELETE(self) -> None:
-            self._answer()
+        do_GET = do_POST = do_DELETE = _answer  # noqa: N815
 
         def log_message(self, format: str, *arguments: object) -> None:
             pass
@@ -258,39 +287,6 @@ def serving(plane: ControlPlane) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def _routed(method: str, path: str) -> tuple[OperationModel, dict[str, Any]]:
-    for name in _METHODS:
-        operation = SERVICE.operation_model(name)
-        pattern = re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", operation.http["requestUri"])
-        found = re.fullmatch(pattern, path)
-        if found and operation.http["method"] == method:
-            return operation, {name: unquote(value) for name, value in found.groupdict().items()}
-    raise RefusedError(404, "UnknownOperationException", f"{method} {path} is not served here")
-
-
-def _validate(value: Any, shape: Shape | None) -> None:
-    """Refuse what the service model does not allow, as the service itself would."""
-    report = ParamValidator().validate(value, shape)
-    wrong = [report.generate_report()] if report.has_errors() else _against_patterns(value, shape)
-    if wrong:
-        raise RefusedError(400, "ValidationException", f"{len(wrong)} validation error: {wrong[0]}")
-
-
-def _against_patterns(value: Any, shape: Any) -> list[str]:
-    if shape.type_name == "structure":
-        return [text for key, one in value.items() for text in _against_patterns(one, shape.members[key])]
-    if shape.type_name == "list":
-        return [text for one in value for text in _against_patterns(one, shape.member)]
-    if shape.type_name != "string":
-        return []
-    limits = shape.metadata
-    fits = limits.get("min", 0) <= len(value) <= limits.get("max", len(value))
-    allowed = not shape.enum or value in shape.enum
-    if fits and allowed and re.fullmatch(limits.get("pattern", ".*"), value, re.DOTALL):
-        return []
-    return [f"{value!r} at {shape.name} is not as its pattern {limits.get('pattern')} has it"]
 
 
 def _text(moment: datetime) -> str:

@@ -54,7 +54,7 @@ class FineTuningServer:
     # States that each new file goes through, one for each look at it after the upload.
     file_states: list[str] = field(default_factory=lambda: ["processed"])
     file_error: str | None = None
-    # The same for a new deployment.
+    # The same for a new deployment; the one that is "gone" is not there any more.
     deployment_states: list[str] = field(default_factory=lambda: ["Succeeded"])
     # Whether lists come in pages; else each is whole, without `has_more`.
     pages: bool = True
@@ -81,9 +81,9 @@ class FineTuningServer:
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Answer:
         """What a request is answered with."""
         if path.startswith("/subscriptions/") and "/deployments/" not in path:
-            return (
-                (200, {"name": self.account}) if path.endswith(f"/{self.account}") else _error(404, "no such account")
-            )
+            if not path.endswith(f"/{self.account}"):
+                return _error(404, "no such account")
+            return 200, {"name": self.account, "location": "swedencentral"}
         if path.startswith("/subscriptions/"):
             return self._deployment(method, path.rpartition("/")[2], body)
         path = re.sub(r"^/(openai/v1|openai|v1)", "", path)
@@ -184,6 +184,9 @@ class FineTuningServer:
         found = self.deployments[name]
         if found["states"]:
             found["properties"]["provisioningState"] = found["states"].pop(0)
+        if found["properties"].get("provisioningState") == "gone":
+            del self.deployments[name]
+            return self._deployment(method, name, body)
         return 200, found
 
 

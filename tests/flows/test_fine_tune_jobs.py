@@ -21,11 +21,12 @@ from flows.rollback import rollback
 from llmops.errors import InputError
 from llmops.evaluation import GateConfig
 from llmops.finetuning import TrainingConfig
-from llmops.finetuning.jobs import job_ledger
+from llmops.finetuning.jobs import JobRecord, job_ledger
 from tasks.base_models import find_model
 from tasks.evaluation_result import EvaluationResult
 from tests.emulators.tuning_provider import TuningProvider
 from tests.flows.tuning_there import AZURE, BASE, tune_there
+from tests.forked_commands import ForkedCommand, ForkedCommands, forked_commands
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 
@@ -116,33 +117,47 @@ def answers_by_its_name_in_the_registry(first: EvaluationResult) -> None:
 # --- kill -9 and Ctrl-C, of the real command -------------------------------------------------------------------------
 
 
-@pytest.fixture
-def start(toy: Path, prefect_server: str) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """Starts the command."""
-    begun: list[subprocess.Popen[str]] = []
+Command = ForkedCommand | subprocess.Popen[str]
 
-    def command(*options: str) -> "subprocess.Popen[str]":
-        wanted = ["--dataset", "toy", "--name", "hosted", "--backend", "azure", "--base-model", BASE]
-        wanted += ["--job.azure.account", "some-resource", "--job.waiting.first-poll-s", "0.1"]
-        wanted += ["--training.epochs", "2", "--yes", "--json", *options]
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
-        kept.pop("_MLFLOW_SERVER_ARTIFACT_ROOT", None)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "run", "fine-tune", *wanted],
-            env=kept | {"LLMOPS_HOME": str(toy), "LLMOPS_PREFECT_API_URL": prefect_server},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        begun.append(process)
-        return process
+
+def environment(home: Path, prefect_server: str) -> dict[str, str]:
+    """Of a command in a process of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    kept.pop("_MLFLOW_SERVER_ARTIFACT_ROOT", None)
+    return kept | {"LLMOPS_HOME": str(home), "LLMOPS_PREFECT_API_URL": prefect_server}
+
+
+@pytest.fixture(scope="module")
+def llmops(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedCommands]:
+    """Commands that begin with everything imported."""
+    with forked_commands(environment(tmp_path_factory.mktemp("forked"), prefect_server)) as commands:
+        yield commands
+
+
+@pytest.fixture
+def start(llmops: ForkedCommands, toy: Path, prefect_server: str) -> Iterator[Callable[..., Command]]:
+    """Starts the command; ``anew`` in a new interpreter, as a person's does."""
+    begun: list[Command] = []
+
+    def command(*options: str, anew: bool = False) -> Command:
+        wanted = ["run", "fine-tune", "--dataset", "toy", "--name", "hosted", "--backend", "azure"]
+        wanted += ["--base-model", BASE, "--job.azure.account", "some-resource", "--training.epochs", "2"]
+        wanted += ["--job.waiting.first-poll-s", "0.1", "--yes", "--json", *options]
+        variables = environment(toy, prefect_server)
+        if anew:
+            words = [sys.executable, "-m", "flows.cli", *wanted]
+            pipe = subprocess.PIPE
+            begun.append(subprocess.Popen(words, env=variables, stdout=pipe, stderr=pipe, text=True))
+        else:
+            begun.append(llmops.start(*wanted, environment=variables))
+        return begun[-1]
 
     yield command
     for process in begun:
         process.kill()
 
 
-def wait_until(happened: Callable[[], Any], process: "subprocess.Popen[str]") -> None:
+def wait_until(happened: Callable[[], Any], process: Command) -> None:
     until = time.monotonic() + 120
     while not happened():
         assert process.poll() is None, process.communicate()[1]
@@ -150,7 +165,7 @@ def wait_until(happened: Callable[[], Any], process: "subprocess.Popen[str]") ->
         time.sleep(0.005)
 
 
-def stopped(process: "subprocess.Popen[str]", by: signal.Signals, provider: TuningProvider) -> str:
+def stopped(process: Command, by: signal.Signals, provider: TuningProvider) -> str:
     """Stop the command while the provider stands still; returns what it has said."""
     wait_until(provider.stands_still.is_set, process)
     process.send_signal(by)
@@ -161,19 +176,30 @@ def stopped(process: "subprocess.Popen[str]", by: signal.Signals, provider: Tuni
 
 
 def test_killed_at_every_step_there_is_one_job_one_version_and_one_deployment(
-    toy: Path, provider: TuningProvider, start: Callable[..., "subprocess.Popen[str]"]
+    toy: Path, provider: TuningProvider, start: Callable[..., Command]
 ) -> None:
-    # It has done its work, and nobody learns of that.
-    provider.stand_still_at("POST", "/fine_tuning/jobs")
-    stopped(start(), signal.SIGKILL, provider)
-    [record] = job_ledger().all()
-    assert (record.job_id, len(provider.jobs)) == (None, 1)
+    def killed_at(method: str, ending: str, **how: bool) -> JobRecord:
+        # It has done its work, and nobody learns of that.
+        provider.stand_still_at(method, ending)
+        stopped(start(**how), signal.SIGKILL, provider)
+        return job_ledger().all()[0]
 
-    provider.stand_still_at("PUT", "")  # the deployment is the one thing that is put
-    stopped(start(), signal.SIGKILL, provider)
+    uploading = killed_at("POST", "/files", anew=True)
+    assert (uploading.job_id, len(provider.files), provider.jobs) == (None, 1, {})
+    submitting = killed_at("POST", "/fine_tuning/jobs")
+    assert (submitting.job_id, len(provider.jobs)) == (None, 1)
+    waiting = killed_at("GET", "/fine_tuning/jobs/ftjob-0")
+    assert (waiting.job_id, waiting.ended, provider.jobs["ftjob-0"]["status"]) == ("ftjob-0", False, "running")
+
+    deploying = killed_at("PUT", "")  # the deployment is the one thing that is put
     assert [*served_by(provider).values()] == [FIRST]
-    assert cancel(record.id)[1].endswith("was taken down.")
+    assert cancel(deploying.id)[1].endswith("was taken down.")
     assert provider.deployments == {}
+
+    asked = provider.count("POST", "/chat/completions")
+    evaluating = killed_at("POST", "/chat/completions")
+    assert provider.count("POST", "/chat/completions") > asked
+    assert (evaluating.state, evaluating.version, versions()) == ("succeeded", None, [])
 
     process = start()
     wait_until(lambda: list(toy.glob("mlartifacts/**/hosted_model.json")), process)
@@ -188,13 +214,30 @@ def test_killed_at_every_step_there_is_one_job_one_version_and_one_deployment(
     names = [file["filename"] for file in provider.files.values()]
     assert (len(provider.jobs), len(set(names))) == (1, len(names)), "nothing was made or uploaded twice"
     assert [str(version.version) for version in versions()] == ["1"]
+    assert [(record.attempt, record.version) for record in job_ledger().all()] == [(1, "models:/hosted/1")]
     runs = MlflowClient().search_runs([one.experiment_id for one in MlflowClient().search_experiments()])
     assert [run.info.run_name for run in runs].count("fine-tune") == 1, "the same run goes on"
     assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
 
 
+def test_ctrl_c_cancels_the_job(provider: TuningProvider, start: Callable[..., Command]) -> None:
+    provider.states = ["running"] * 500
+    process = start()
+    wait_until(lambda: "loss" in [name for one in job_ledger().all() for name in one.metrics], process)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    *_, training, end = said.split("\n")[:-1]
+    assert "interrupted; job ftjob-0 at azure is cancelled" in training
+    assert (end, said.count("ftjob-0")) == ("Interrupted.", 1)
+    [record] = job_ledger().all()
+    assert (record.state, provider.jobs["ftjob-0"]["status"]) == ("cancelled", "cancelled")
+    assert training_run().info.status == "KILLED"
+    assert (len(provider.jobs), provider.deployments) == (1, {})
+
+
 def test_ctrl_c_leaves_the_job_and_takes_the_deployment_down(
-    toy: Path, provider: TuningProvider, start: Callable[..., "subprocess.Popen[str]"]
+    provider: TuningProvider, start: Callable[..., Command]
 ) -> None:
     provider.states = ["running"] * 500
     process = start("--job.on-cancel", "leave")

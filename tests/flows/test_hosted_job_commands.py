@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from flows.job_commands import cancel, show_job
+from llmops.errors import InputError
 from llmops.finetuning.backends import JobSettings, TunedModel, connect_backend
 from llmops.finetuning.backends.settings import BedrockSettings
 from llmops.finetuning.jobs import JobLedger, JobRecord, job_key, job_ledger
@@ -128,6 +130,12 @@ def test_what_an_ended_job_left_deployed_is_taken_down(azure: FineTuningServer, 
         deployment="support-1",
     )  # fmt: skip
     record = begin(ledger, "azure", AZURE, "ftjob-0", state="succeeded", model=model)
+    locks = settings().home / "locks"
+    locks.mkdir()
+    # Held by a run that may be about to make the model champion.
+    with FileLock(locks / "support.lock"), pytest.raises(InputError, match="another run is working on 'support'"):
+        cancel(record.id)
+    assert azure.deployments.keys() == {"support-1"}
     cancelled, said = cancel(record.id)
     assert azure.deployments == {}
     assert "support-1" in said and "has succeeded" in said

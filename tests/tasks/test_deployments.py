@@ -11,11 +11,12 @@ from llmops.evaluation.config import EvaluationConfig
 from llmops.finetuning.backends import JobSettings
 from llmops.finetuning.backends.backend import BackendError
 from llmops.finetuning.jobs import job_ledger
-from tasks.deployments import retire, take_down
+from tasks.deployments import RETIRED_TAG, deploy_again, retire, take_down, take_retired_down
 from tasks.hosted_models import find_hosted_model
 from tasks.model_sources import find_asked_model
 from tasks.promotion import Decision, Promotion, make_champion, promote, roll_back
 from tasks.registry import version_at
+from tasks.version_names import DELETED
 from tests.tasks.deploying_backend import DEFAULTS, DeployingBackend, ended_job, made_by, registered
 
 PASSED = Decision(passed=True, verdict="better", reason="it is better")
@@ -104,10 +105,10 @@ def test_a_crash_around_the_alias_leaves_neither_a_bill_nor_a_champion_without_s
     home: Path, backend: DeployingBackend
 ) -> None:
     promoted(deployed(home, backend, 1))
-    second = deployed(home, backend, 2)
     retire("support", "1")  # and here the process dies
     promoted("1")
-    assert backend.deployments == {"d1", "d2"}
+    assert backend.deployments == {"d1"}
+    second = deployed(home, backend, 2)
     retire("support", "1")
     make_champion("support", second, "better")  # or here
     promoted("2")
@@ -139,6 +140,110 @@ def test_rolling_back_to_a_deployment_that_the_provider_has_deleted(home: Path, 
     hosted = find_hosted_model("models:/support@champion")
     assert hosted is not None
     assert {hosted.model.deployment} == backend.deployments
+
+
+@pytest.mark.parametrize(
+    ("when", "what"),
+    [("deploying", KeyboardInterrupt()), ("moving the alias", BackendError("it is not ready", "unreachable"))],
+)
+def test_a_rollback_that_does_not_get_through_leaves_nothing_running(
+    home: Path, backend: DeployingBackend, when: str, what: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promoted(deployed(home, backend, 1))
+    promoted(deployed(home, backend, 2))
+
+    def stop(*_: str) -> None:
+        raise what
+
+    with monkeypatch.context() as failing:
+        if when == "deploying":
+            failing.setattr(backend, "deployed", stop)
+        else:
+            failing.setattr("tasks.promotion.make_champion", stop)
+        with pytest.raises(type(what)):
+            roll_back.fn("support")
+    assert (champion(), backend.deployments) == ("2", {"d2"})
+    assert_nothing_serves("1")
+    assert roll_back.fn("support").champion == "1"
+    assert len(backend.deployments) == 1
+
+
+def assert_nothing_serves(version: str) -> None:
+    hosted = find_hosted_model(f"models:/support/{version}")
+    assert hosted is not None
+    assert (hosted.model.asked_as, hosted.model.deployment) == (None, None)
+    assert job_ledger().get(f"ftjob-{version}").model == hosted.model
+    assert RETIRED_TAG not in MlflowClient().get_model_version("support", version).tags
+
+
+def test_a_rollback_that_is_killed_leaves_what_the_next_run_takes_down(home: Path, backend: DeployingBackend) -> None:
+    promoted(deployed(home, backend, 1))
+    promoted(deployed(home, backend, 2))
+    first = find_hosted_model("models:/support/1")
+    assert first is not None
+    noted = []
+    backend.deployed = lambda: noted.append(find_hosted_model("models:/support/1"))
+    served = deploy_again(first)  # and here the process dies
+    assert noted[0] is not None
+    assert noted[0].model.deployment == served.deployment, "before it is made"
+    assert promoted("2").notes == []
+    assert backend.deployments == {"d2"}
+    assert_nothing_serves("1")
+
+
+def test_what_a_killed_run_has_left_is_taken_down_by_the_next_of_that_name(
+    home: Path, backend: DeployingBackend
+) -> None:
+    promoted(deployed(home, backend, 1))
+    for number, job in ((2, DEFAULTS), (3, JobSettings(keep_deployment=True)), (4, DEFAULTS)):
+        plan = ended_job(home, backend, number, job)
+        job_ledger().update(plan.record.id, model=backend.deploy(made_by(plan).model, f"d{number}"))
+    assert take_retired_down("another") == []
+    assert backend.deployments == {"d1", "d2", "d3", "d4"}
+    assert take_retired_down("support", but=job_ledger().get("ftjob-4")) == []
+    assert backend.deployments == {"d1", "d3", "d4"}, "the champion's, what is to be kept, and that of who asks"
+    backend.undeployed = down
+    [note] = promoted("1").notes
+    assert "its deployment d4 at azure may still run" in note
+    backend.undeployed = lambda: None
+    assert promoted("1").notes == []
+    assert backend.deployments == {"d1", "d3"}
+
+
+def test_one_that_could_not_be_taken_down_and_is_to_be_kept_now_stays(home: Path, backend: DeployingBackend) -> None:
+    promoted(deployed(home, backend, 1))
+    second = deployed(home, backend, 2)
+    backend.undeployed = down
+    assert len(promoted(second, FAILED).notes) == 1
+    backend.undeployed = lambda: None
+    deployed(home, backend, 2, JobSettings(keep_deployment=True))
+    assert promoted(second, FAILED).notes == []
+    assert backend.deployments == {"d1", "d2"}
+    assert RETIRED_TAG not in MlflowClient().get_model_version("support", second).tags
+
+
+def test_a_registry_that_does_not_answer_any_more_fails_no_promotion(
+    home: Path, backend: DeployingBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promoted(deployed(home, backend, 1))
+    second = deployed(home, backend, 2)
+    with monkeypatch.context() as outage:
+        outage.setattr(MlflowClient, "search_model_versions", unreachable)
+        done = promoted(second)
+    assert done.status == "promoted"
+    assert "error code 503" in done.notes[0]
+    assert promoted(second).notes == []
+    assert backend.deployments == {"d2"}
+
+
+def test_a_model_that_was_deleted_is_not_rolled_back_to(home: Path, backend: DeployingBackend) -> None:
+    promoted(deployed(home, backend, 1))
+    promoted(deployed(home, backend, 2))
+    MlflowClient().set_model_version_tag("support", "1", DELETED, "yes")
+    with pytest.raises(InputError, match=r"support cannot be rolled back: the model of version 1 was deleted") as error:
+        roll_back.fn("support")
+    assert "\n" not in str(error.value)
+    assert (champion(), backend.deployments) == ("2", {"d2"})
 
 
 def test_another_endpoint_is_refused(home: Path, backend: DeployingBackend) -> None:

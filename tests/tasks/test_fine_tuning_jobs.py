@@ -14,6 +14,7 @@ from llmops.finetuning.backends import Estimate, JobSettings, JobStatus, TunedMo
 from llmops.finetuning.backends.backend import BackendError
 from llmops.finetuning.jobs import job_ledger
 from tasks.fine_tuning_jobs import TunedByJob, _log_result, served
+from tasks.hosted_models import find_hosted_model
 from tasks.job_cancellation import stop_job
 from tasks.planned_jobs import PlannedJob, said_of, with_method
 from tasks.promotion import make_champion
@@ -63,6 +64,21 @@ def test_the_champion_is_not(plan: PlannedJob, tuned: TunedByJob, backend: Deplo
         make_champion("support", registered(plan, tuned, model), "better")
         raise InputError("no room for the report")
     assert backend.deployments == {model.deployment}
+
+
+def test_the_champion_is_told_at_once_what_serves_it_now(
+    plan: PlannedJob, tuned: TunedByJob, backend: DeployingBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command with other settings for serving; what served it before may be gone."""
+    with served(plan, tuned) as model:
+        make_champion("support", registered(plan, tuned, model), "better")
+    now = {"asked_as": "azure/another", "deployment": "another"}
+    monkeypatch.setattr(backend, "deploy", lambda model, name: model.model_copy(update=now))
+    with pytest.raises(InputError, match="no such column"), served(plan, tuned):
+        raise InputError("no such column")
+    champion = find_hosted_model("models:/support@champion")
+    assert champion is not None
+    assert champion.model.model_dump(include=set(now)) == now
 
 
 @pytest.mark.parametrize("what", [KeyboardInterrupt(), SystemExit(143), BackendError("it failed", "refused")])

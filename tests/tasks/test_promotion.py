@@ -1,5 +1,6 @@
 """Aliases: who is champion, what can be gone back to, and what the rule asks."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,67 @@ def test_rolling_back_goes_back_step_by_step(versions: list[str]) -> None:
     assert (champion(), previous()) == (versions[0], None)
     with pytest.raises(InputError, match="no champion before version"):
         roll_back.fn("m")
+
+
+@pytest.mark.parametrize("step", ["retire", "make_champion"])
+def test_a_promotion_that_ends_in_between_leaves_what_can_be_rolled_back(
+    versions: list[str], step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = versions
+    promote.fn("m", first, PASSED)
+    promote.fn("m", second, PASSED)
+
+    def killed(*_: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as at_once:
+        at_once.setattr(promotion, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            promote.fn("m", third, PASSED)
+    assert champion() == second
+    done = roll_back.fn("m")
+    assert (done.former, done.champion, done.previous) == (second, first, None)
+    assert (champion(), previous()) == (first, None)
+
+
+def test_a_first_champion_whose_successor_did_not_get_through_cannot_be_rolled_back(
+    versions: list[str],
+) -> None:
+    promote.fn("m", versions[0], PASSED)
+    MlflowClient().set_registered_model_alias("m", "previous", versions[0])
+    with pytest.raises(InputError, match=f"no champion before version {versions[0]}"):
+        roll_back.fn("m")
+
+
+def test_ctrl_c_between_the_two_aliases_waits_for_the_second(
+    versions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote.fn("m", versions[0], PASSED)
+    moved = promotion.make_champion
+
+    def interrupted(name: str, version: str, reason: str) -> None:
+        signal.raise_signal(signal.SIGINT)
+        moved(name, version, reason)
+
+    monkeypatch.setattr(promotion, "make_champion", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            promote.fn("m", versions[1], PASSED)
+        assert (champion(), previous()) == (versions[1], versions[0])
+        with pytest.raises(KeyboardInterrupt):
+            roll_back.fn("m")
+        assert (champion(), previous()) == (versions[0], None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_version_that_is_gone_from_the_registry_is_nobodys_predecessor(versions: list[str]) -> None:
+    for version in versions:
+        promote.fn("m", version, PASSED)
+    MlflowClient().delete_model_version("m", versions[0])
+    assert roll_back.fn("m").previous is None
+    assert (champion(), previous()) == (versions[1], None)
 
 
 def test_a_model_without_champion_or_without_name_cannot_be_rolled_back(versions: list[str]) -> None:

@@ -17,6 +17,7 @@ from llmops.llm.completions import Message
 from tasks.hosted_models import find_hosted_model
 from tasks.registry import DIGEST_TAG, ReloadError, find_version, register_model
 from tasks.tracking import tracked_run
+from tasks.version_names import DELETED
 
 ASKED = EvaluationConfig(max_new_tokens=12)
 
@@ -109,7 +110,9 @@ def test_a_hosted_model_becomes_a_reference_that_is_read_again_as_it_was(home: P
     with tracked_run("training", experiment="toy") as run:
         pass
     register = partial(register_model.fn, "toy", model, DIGEST, run.run_id, [], ASKED)
-    versions = [register({"verdict": "better"}, job), register({"verdict": "worse"}, job)]
+    versions = [register({"verdict": "better"}, job)]
+    MlflowClient().set_model_version_tag("toy", "1", DELETED, "yes")  # and trained again since
+    versions.append(register({"verdict": "worse"}, job))
     assert [str(version.version) for version in versions] == ["1", "1"]
     found = MlflowClient().get_model_version("toy", "1")
     assert (found.tags["verdict"], found.tags[DIGEST_TAG]) == ("worse", DIGEST)
@@ -119,3 +122,4 @@ def test_a_hosted_model_becomes_a_reference_that_is_read_again_as_it_was(home: P
         hosted = find_hosted_model(spec)
         assert hosted is not None
         assert (hosted.uri, hosted.model, hosted.settings) == ("models:/toy/1", model, job)
+        assert not hosted.deleted

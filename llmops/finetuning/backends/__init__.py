@@ -4,14 +4,15 @@
 ``backend``               the protocol, and the words of all: request, status, estimate, tuned model
 ``settings``              what a person sets beside the hyperparameters
 ``polling``               waiting for a job: back-off, patience, deadline
-``local``                 this machine
+``unbroken_requests``     a request that an interruption does not cut short
+``local``                 this machine, with ``training_folder`` (what a training's folder tells)
 ``ollama_import``         trained on this machine, served by Ollama; ``ollama_template``: its chat template there
 ``openai_backend``        what OpenAI and Azure share, with ``openai_service`` (client and failures),
                           ``openai_submission`` (files and job, once), ``openai_progress`` (states, losses)
 ``openai_jobs``           OpenAI
 ``azure_jobs``            Azure OpenAI; ``azure_deployments``: what answers there, through Azure's management
-``vertex_jobs``           Vertex AI, with ``vertex_status``, ``vertex_endpoints``, ``cloud_storage`` (the data),
-                          ``google_failures``
+``vertex_jobs``           Vertex AI, with ``vertex_hyperparameters``, ``vertex_status``, ``vertex_endpoints``,
+                          ``cloud_storage`` (the data), ``google_failures``
 ``bedrock_jobs``          Amazon Bedrock, Claude included, with ``bedrock_families`` (hyperparameters by family),
                           ``bedrock_files`` (S3), ``bedrock_status``, ``bedrock_deployments``, ``aws_failures``
 ========================  =====================================================================================

@@ -6,9 +6,9 @@ https://learn.microsoft.com/rest/api/aiservices/accountmanagement/deployments
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -17,7 +17,9 @@ import httpx
 
 from llmops.errors import InputError
 from llmops.finetuning.backends.backend import BackendError, Waiting
+from llmops.finetuning.backends.polling import UNKNOWN_LOOKS
 from llmops.finetuning.backends.settings import AzureSettings
+from llmops.finetuning.backends.unbroken_requests import unbroken
 from llmops.llm.providers.http_failures import retry_after_s, words_of
 
 API_VERSION = "2024-10-01"
@@ -29,6 +31,7 @@ _GROWTH = 1.5
 # The first label of such a host is the resource's name.
 _RESOURCE_HOSTS = (".azure.com", ".azure.us", ".azure.cn")
 _FAILED = ("Failed", "Canceled", "Disabled")
+_DELETING = "Deleting"
 
 
 @dataclass(frozen=True)
@@ -55,35 +58,65 @@ class AzureDeployments:
             named = "look at job.azure.subscription, resource_group and account"
             raise BackendError(f"{self._where} has no resource {urlsplit(self.account).path}: {named}", "missing")
 
+    def region(self) -> str | None:
+        """Where the resource is, as Azure calls it (``swedencentral``)."""
+        location = (self._send("GET", "", None) or {}).get("location")
+        return str(location) if location else None
+
     def serve(self, name: str, model: str, sku: str, capacity: int) -> None:
         """Have a deployment of that name serve the model, and wait until it does; the same again changes nothing.
 
+        One of another kind or capacity is changed, one that is being deleted is made anew.
+
         Raises:
-            BackendError: the name serves another model, or the deployment was refused or failed.
+            BackendError: the name serves another model, or the deployment was refused, failed or was deleted meanwhile.
         """
         found = self._get(name)
+        if found is not None and _state(found) == _DELETING:
+            self._wait_until_gone(name)
+            found = None
         if found is not None and (other := _model_of(found)) != model:
             choose = "undeploy that first, or choose another name"
             raise BackendError(f"the Azure deployment {name} serves {other}, not {model}: {choose}", "refused")
-        if found is None or _state(found) in _FAILED:
+        if found is None or _state(found) in _FAILED or _scaled_otherwise(found, sku, capacity):
             self._send("PUT", _path(name), {
                 "sku": {"name": sku, "capacity": capacity},
                 "properties": {"model": {"format": "OpenAI", "name": model, "version": "1"}},
             })  # fmt: skip
-        self._wait(name, _serves, "is not ready")
+        self._wait_until_it_serves(name)
 
-    def remove(self, name: str) -> None:
-        """Take a deployment down and wait until it is gone; the model stays."""
-        if self._get(name) is not None:
+    def remove(self, name: str, model: str) -> None:
+        """Take the deployment of a model down and wait until it is gone; one that serves another model is left."""
+        found = self._get(name)
+        if found is None or _model_of(found) not in (model, ""):
+            return
+        if _state(found) != _DELETING:
             self._send("DELETE", _path(name), None)
-            self._wait(name, lambda now: now is None, "is not gone")
+        self._wait_until_gone(name)
 
-    def _wait(self, name: str, done: Callable[[dict[str, Any] | None], bool], not_yet: str) -> None:
+    def _wait_until_it_serves(self, name: str) -> None:
+        missing = 0
+        for found in self._looks(name, "is not ready"):
+            missing = missing + 1 if found is None else 0
+            if missing >= UNKNOWN_LOOKS or (found is not None and _state(found) == _DELETING):
+                again = "the same command makes it again"
+                raise BackendError(f"the Azure deployment {name} was deleted before it was ready: {again}", "missing")
+            if found is not None and _serves(found):
+                return
+
+    def _wait_until_gone(self, name: str) -> None:
+        for found in self._looks(name, "is not gone"):
+            if found is None:
+                return
+
+    def _looks(self, name: str, not_yet: str) -> Iterator[dict[str, Any] | None]:
+        """The deployment now, and again after a while, up to the deadline."""
         until = None if self.waiting.deadline_hours is None else time.time() + 3600 * self.waiting.deadline_hours
         pause = self.waiting.first_poll_s
-        while not done(self._get(name)):
+        while True:
+            yield self._get(name)
             if until is not None and time.time() >= until:
-                hours = f"after {self.waiting.deadline_hours:g} hours (waiting.deadline_hours)"
+                hours = f"after {self.waiting.deadline_hours:g} hours (--job.waiting.deadline-hours)"
                 raise BackendError(f"the Azure deployment {name} {not_yet} {hours}", "unreachable")
             time.sleep(pause)
             pause = min(_GROWTH * pause, self.waiting.longest_poll_s)
@@ -102,7 +135,9 @@ class AzureDeployments:
             asked: float | None = None
             try:
                 headers = {"Authorization": f"Bearer {self.token()}"}
-                answer = _client().request(method, url, params={"api-version": API_VERSION}, headers=headers, json=body)
+                query = {"api-version": API_VERSION}
+                request = partial(_client().request, method, url, params=query, headers=headers, json=body)
+                answer = unbroken(request) if method == "PUT" else request()
                 if answer.is_success:
                     return _object(answer)
                 if answer.status_code == 404 and method != "PUT":
@@ -222,9 +257,14 @@ def _model_of(deployment: dict[str, Any]) -> str:
     return str(model.get("name", "")) if isinstance(model, dict) else ""
 
 
-def _serves(deployment: dict[str, Any] | None) -> bool:
-    if deployment is not None and _state(deployment) in _FAILED:
+def _scaled_otherwise(deployment: dict[str, Any], sku: str, capacity: int) -> bool:
+    now = deployment.get("sku") or {}
+    return str(now.get("name") or sku).lower() != sku.lower() or (now.get("capacity") or capacity) != capacity
+
+
+def _serves(deployment: dict[str, Any]) -> bool:
+    if _state(deployment) in _FAILED:
         words = words_of(_properties(deployment).get("provisioningError") or _state(deployment))
         name = deployment.get("name", "")
         raise BackendError(f"the Azure deployment {name} failed: {' '.join(words.split())}", "refused")
-    return deployment is not None and _state(deployment) == "Succeeded"
+    return _state(deployment) == "Succeeded"

@@ -42,18 +42,19 @@ class AzureBackend(OpenAIFineTuning):
         """
         deployment = _deployment_name(name)
         azure = self._settings.azure
-        self._deployments().serve(deployment, model.model, azure.sku, azure.capacity)
-        served = {"asked_as": f"azure/{deployment}", "deployment": deployment, "endpoint": self.endpoint}
-        return model.model_copy(update=served)
+        deployments = self._deployments()
+        where = {"endpoint": self.endpoint, "region": deployments.region()}
+        deployments.serve(deployment, model.model, azure.sku, azure.capacity)
+        return model.model_copy(update={"asked_as": f"azure/{deployment}", "deployment": deployment, **where})
 
     def deployment_of(self, model: TunedModel, name: str) -> str | None:
         """The name as Azure takes it."""
         return _deployment_name(name)
 
     def undeploy(self, model: TunedModel) -> TunedModel:
-        """Delete its deployment."""
+        """Delete its deployment; one of that name that serves another model is left."""
         if model.deployment is not None:
-            self._deployments().remove(model.deployment)
+            self._deployments().remove(model.deployment, model.model)
         return model.model_copy(update={"asked_as": None, "deployment": None})
 
     def delete(self, model: TunedModel) -> None:

@@ -280,7 +280,7 @@ class FineTuningBackend(Protocol):
         """Have the model answer, and say as what (`asked_as`); the same again changes nothing.
 
         Args:
-            model: what to deploy.
+            model: what to deploy; what serves it now in another way is taken down once the new one answers.
             name: of the deployment, where the provider lets one choose.
         """
         ...

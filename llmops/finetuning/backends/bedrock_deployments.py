@@ -12,6 +12,7 @@ from typing import Any
 from llmops.finetuning.backends.aws_failures import aws_failures
 from llmops.finetuning.backends.backend import BackendError, JobState, JobStatus, Waiting
 from llmops.finetuning.backends.polling import poll
+from llmops.finetuning.backends.unbroken_requests import unbroken
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ class Deployments:
         The name is that of `deployment_name`: the same again finds it.
 
         Raises:
-            BackendError: it was refused or failed, or was not ready by the deadline and has been taken down.
+            BackendError: it was refused or failed, serves with other units, or was not ready by the deadline and has
+                been taken down.
         """
         kind = _KINDS[serving]
         name = deployment_name(name, model_arn)
@@ -85,6 +87,9 @@ class Deployments:
         if found and found["status"] == "Failed":
             self.delete(found[kind.arn])
             found = None
+        if found and (now := found.get("modelUnits", units)) != units:
+            why = f"has {now} model units, which cannot change: set job.bedrock.model_units to {now}"
+            raise BackendError(f"{name} at {self._where} {why}, or take it down first", "refused")
         arn: str = found[kind.arn] if found else self._create(kind, name, model_arn, units)
         waiting, told = self._waiting, lambda status: None
         last = poll(lambda arn: self._status(kind, arn), arn, told, waiting, self.delete)
@@ -93,18 +98,30 @@ class Deployments:
             raise BackendError(f"serving {model_arn} as {name} failed at {self._where}: {reason}", "refused")
         return arn
 
-    def delete(self, deployment: str, serving: str = "on-demand") -> None:
+    def delete(self, deployment: str, serving: str = "on-demand", but: str | None = None) -> None:
         """Take a deployment down; nothing happens where it is gone.
 
         Args:
-            deployment: its ARN, or its name, of which `serving` says of which kind it is.
+            deployment: its ARN, or its name, by which both kinds are looked for.
+            serving: the kind that is expected under that name; the other one may be out of reach.
+            but: ARN of the one of that name that stays.
         """
-        named = not deployment.startswith("arn:")
-        kind = _KINDS[serving if named else "provisioned" if ":provisioned-model/" in deployment else "on-demand"]
-        if named and self._get(kind, deployment) is None:
-            return  # Bedrock may call a name that nothing has invalid instead of missing
+        if deployment.startswith("arn:"):
+            self._delete(_KINDS["provisioned" if ":provisioned-model/" in deployment else "on-demand"], deployment)
+            return
+        for one, kind in _KINDS.items():
+            try:
+                found = self._get(kind, deployment)
+            except BackendError as error:
+                if one == serving or error.kind != "credentials":
+                    raise
+                continue  # who may not look at that kind has made none of it
+            if found is not None and found[kind.arn] != but:
+                self._delete(kind, found[kind.arn])
+
+    def _delete(self, kind: _Kind, arn: str) -> None:
         try:
-            self._ask("delete", kind, f"taking {deployment} down", {kind.identifier: deployment})
+            self._ask("delete", kind, f"taking {arn} down", {kind.identifier: arn})
         except BackendError as error:
             if error.kind != "missing":
                 raise
@@ -114,12 +131,13 @@ class Deployments:
         if kind.noun.startswith("provisioned"):
             request["modelUnits"] = units
         what = f"serving {model_arn} as {name}"
-        arn: str = self._ask("create", kind, what, {**request, "clientRequestToken": name})[kind.arn]
+        first = {**request, "clientRequestToken": name}
+        arn: str = unbroken(lambda: self._ask("create", kind, what, first))[kind.arn]
         if self._get(kind, arn) is None:
             # Bedrock ignores a token that it has seen: what the answer names was taken down since. The SDK makes a new
             # one; where the first request is only slow to show, its name is taken and this one is refused.
             try:
-                arn = self._ask("create", kind, what, request)[kind.arn]
+                arn = unbroken(lambda: self._ask("create", kind, what, request))[kind.arn]
             except BackendError:
                 if self._get(kind, arn) is None:
                     raise
@@ -130,7 +148,7 @@ class Deployments:
         try:
             return self._ask("get", kind, f"looking at {identifier}", {kind.identifier: identifier})
         except BackendError as error:
-            if error.kind in ("missing", "refused"):
+            if error.kind == "missing" or "ValidationException" in str(error):
                 return None
             raise
 

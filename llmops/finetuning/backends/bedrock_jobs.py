@@ -182,7 +182,10 @@ class BedrockBackend:
 
     def deploy(self, model: TunedModel, name: str) -> TunedModel:
         """Have the model answer, on demand or with provisioned throughput (`BedrockSettings.serving`)."""
-        arn = self._deployments.create(self._settings.serving, name, model.model, self._settings.model_units)
+        serving = self._settings.serving
+        arn = self._deployments.create(serving, name, model.model, self._settings.model_units)
+        if model.deployment not in (None, arn):
+            self._deployments.delete(str(model.deployment), serving, but=arn)
         # arn:aws:bedrock:REGION:ACCOUNT:…
         served = {"asked_as": f"bedrock/{arn}", "deployment": arn, "region": arn.split(":")[3]}
         return model.model_copy(update=served)

@@ -1,13 +1,6 @@
 """Fine-tuning on this machine, in the process that waits for it.
 
-A job is the folder of its training, ``<folder>/<token>/``: beside what `llmops.finetuning.train` keeps there it holds
-
-======================  ==============================================================================
-``request.json``        what was asked for
-``cancelled``           somebody has asked it to stop
-``failure.txt``         why it cannot be trained like that, in a line
-``fine-tuned-…/``       full weights with tokenizer: what is evaluated, registered and served
-======================  ==============================================================================
+A job is the folder of its training, ``<folder>/<token>/``, of which `training_folder` reads what became of it.
 """
 
 import importlib.util
@@ -15,21 +8,17 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-from pydantic import TypeAdapter
+from filelock import FileLock
 
 from llmops.data.conversations import prompt_of
 from llmops.errors import InputError
-from llmops.finetuning import checkpoints
 from llmops.finetuning.backends.backend import (
     ENDED,
     BackendError,
     Estimate,
-    JobState,
     JobStatus,
     MetricPoint,
     TunedModel,
@@ -37,17 +26,23 @@ from llmops.finetuning.backends.backend import (
     Waiting,
     set_fields,
 )
+from llmops.finetuning.backends.training_folder import (
+    GOES_ON,
+    keep_request,
+    remove_training,
+    request_of,
+    result_of,
+    status_of,
+    write,
+)
 from llmops.finetuning.config import TrainingConfig
 from llmops.finetuning.jobs.estimates import estimate
 from llmops.finetuning.merging import merge_adapter
-from llmops.finetuning.progress import TrainingEvent, event_in_words, result_in_words
-from llmops.finetuning.training import TrainingResult, train
+from llmops.finetuning.progress import TrainingEvent, event_in_words
+from llmops.finetuning.training import train
 from llmops.llm.completions import Prompt
 
-_REQUEST = TypeAdapter(TuningRequest)
 _MODULES = {"full": ("torch", "transformers"), "lora": ("torch", "transformers", "peft")}
-GOES_ON = "run the same command again to go on from its newest checkpoint"
-INTERRUPTED = f"it was interrupted: {GOES_ON}"
 
 
 class LocalBackend:
@@ -98,22 +93,12 @@ class LocalBackend:
         job = self.folder / request.token
         job.mkdir(parents=True, exist_ok=True)
         (job / "cancelled").unlink(missing_ok=True)
-        asked = _REQUEST.dump_json(request, exclude_unset=True, indent=1).decode()
-        if not (job / "request.json").is_file() or (job / "request.json").read_text() != asked:
-            _write(job / "request.json", asked)
+        keep_request(job, request)
         return request.token
 
     def status(self, job_id: str) -> JobStatus:
         """The job as its folder tells it; see `FineTuningBackend.status`."""
-        job = self.folder / job_id
-        if not (job / "request.json").is_file():
-            return JobStatus(state="unknown", reason=f"there is no training in {job}")
-        created = _time_of(job / "request.json")
-        if (job / "result.json").is_file() and (job / "model").is_dir():
-            return _succeeded(_result(job), created, _time_of(job / "result.json"))
-        history, progress = _history(job)
-        state, reason = _unfinished(job, begun=bool(history))
-        return JobStatus(state=state, reason=reason, progress=progress, metrics=_points(history), created_at=created)
+        return status_of(self.folder / job_id)
 
     def follow(self, job_id: str, tell: Callable[[JobStatus], None], waiting: Waiting) -> JobStatus:
         """Train here and now, or go on from the newest checkpoint; an exception out of `tell` ends the training.
@@ -124,8 +109,8 @@ class LocalBackend:
             BackendError: it has not ended by the deadline; its checkpoints stay.
         """
         job = self.folder / job_id
-        request = self._request(job_id)
-        created = _time_of(job / "request.json")
+        request = request_of(job)
+        created = self.status(job_id).created_at
         training = _pairs(request.files.training)
         validation = _pairs(request.files.validation) if request.files.validation else []
         points: list[MetricPoint] = []
@@ -149,19 +134,19 @@ class LocalBackend:
                 raise _CancelledError
             over = waiting.deadline_hours is not None and time.monotonic() - began > 3600 * waiting.deadline_hours
             if over and event.step < event.total_steps:
-                overdue = f"had not ended after {waiting.deadline_hours:g} hours (waiting.deadline_hours)"
+                overdue = f"had not ended after {waiting.deadline_hours:g} hours (--job.waiting.deadline-hours)"
                 raise BackendError(f"the training {job_id} {overdue} and was stopped: {GOES_ON}", "refused")
 
         (job / "failure.txt").unlink(missing_ok=True)
         try:
-            result = train(Path(request.base_model), training, validation, request.training, job, on_event)
+            train(Path(request.base_model), training, validation, request.training, job, on_event)
         except _CancelledError:
-            return self.status(job_id)
+            pass
         except InputError as error:
-            _write(job / "failure.txt", str(error))
+            write(job / "failure.txt", str(error))
             raise
         # What is told in the end is the whole log, also what a crash kept from being told.
-        return _succeeded(result, created, _time_of(job / "result.json"))
+        return self.status(job_id)
 
     def cancel(self, job_id: str) -> None:
         """Have it stop at the next entry of its log, whichever process trains; `submit` takes it up again."""
@@ -171,11 +156,11 @@ class LocalBackend:
     def fetch(self, job_id: str, folder: Path) -> Sequence[Path]:
         """Write ``metrics.json``, ``training.json`` and, where adapters were trained, ``adapter/`` into a folder."""
         job = self.folder / job_id
-        result, request = _result(job), self._request(job_id)
+        result, request = result_of(job), request_of(job)
         folder.mkdir(parents=True, exist_ok=True)
         metrics, training = folder / "metrics.json", folder / "training.json"
-        _write(metrics, result.model_dump_json(exclude={"folder"}, indent=1))
-        _write(training, request.training.model_dump_json(indent=1))
+        write(metrics, result.model_dump_json(exclude={"folder"}, indent=1))
+        write(training, request.training.model_dump_json(indent=1))
         if result.method == "full":
             return [metrics, training]
         shutil.copytree(result.model_path, folder / "adapter", dirs_exist_ok=True)
@@ -194,8 +179,8 @@ class LocalBackend:
         return model
 
     def delete(self, model: TunedModel) -> None:
-        """Remove the training with its checkpoints, its model and its full weights."""
-        shutil.rmtree(self.folder / model.job_id, ignore_errors=True)
+        """Remove the training with its checkpoints, its model and its full weights; see `remove_training`."""
+        remove_training(self.folder / model.job_id)
 
     def merged(self, job_id: str) -> Path:
         """The folder of the full weights, made if need be."""
@@ -205,17 +190,11 @@ class LocalBackend:
         with FileLock(job / "training.lock"):
             if weights.exists():
                 return weights
-            if _result(job).method == "full":
+            if result_of(job).method == "full":
                 weights.symlink_to("model", target_is_directory=True)
             else:
-                merge_adapter(Path(self._request(job_id).base_model), job / "model", weights)
+                merge_adapter(Path(request_of(job).base_model), job / "model", weights)
         return weights
-
-    def _request(self, job_id: str) -> TuningRequest:
-        try:
-            return _REQUEST.validate_json((self.folder / job_id / "request.json").read_text())
-        except OSError as error:
-            raise InputError(f"there is no training {job_id} in {self.folder}; start it again") from error
 
 
 class _CancelledError(Exception):
@@ -233,72 +212,3 @@ def _pairs(file: Path) -> list[tuple[Prompt, str]]:
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}); run the same command again") from error
     return [(prompt_of(row), row["expected"]) for row in rows]
-
-
-def _succeeded(result: TrainingResult, created: datetime, finished: datetime) -> JobStatus:
-    return JobStatus(
-        state="succeeded",
-        progress=1.0,
-        detail=result_in_words(result),
-        metrics=_points(result.log),
-        # Counted since the last (re)start: after an interruption the whole is not known.
-        trained_tokens=result.tokens if result.resumed_from is None else None,
-        created_at=created,
-        finished_at=finished,
-        model=str(result.model_path),
-    )
-
-
-def _unfinished(job: Path, *, begun: bool) -> tuple[JobState, str | None]:
-    """The state of a training without a result, and why."""
-    if (job / "training.lock").exists():
-        try:
-            with FileLock(job / "training.lock", timeout=0):
-                pass
-        except Timeout:
-            return "running", None
-    if (job / "failure.txt").is_file():
-        return "failed", (job / "failure.txt").read_text()
-    if (job / "cancelled").exists():
-        return "cancelled", "it was asked to stop; the same command takes it up again"
-    return ("unknown", INTERRUPTED) if begun or (job / "training.digest").exists() else ("queued", None)
-
-
-def _history(job: Path) -> tuple[list[dict[str, float]], float | None]:
-    """The log up to the newest complete checkpoint, and the share of the training that is done there."""
-    saved = [path for path in (job / "checkpoints").glob(f"{checkpoints.PREFIX}*") if checkpoints.is_complete(path)]
-    if not saved:
-        return [], None
-    try:
-        state = checkpoints.state_of(max(saved, key=checkpoints.step_of))
-    except OSError:  # the process that trains has just replaced it by a newer one
-        return [], None
-    return state["log_history"], state["global_step"] / state["max_steps"]
-
-
-def _points(log: Sequence[Mapping[str, float]]) -> tuple[MetricPoint, ...]:
-    return tuple(
-        MetricPoint(
-            step=int(entry["step"]),
-            metrics={name: value for name, value in entry.items() if name not in ("step", "epoch")},
-        )
-        for entry in log
-    )
-
-
-def _result(job: Path) -> TrainingResult:
-    try:
-        stored = json.loads((job / "result.json").read_text())
-    except OSError as error:
-        raise InputError(f"the training in {job} has no result; run the same command again to go on") from error
-    return TrainingResult.model_validate({**stored, "folder": job})
-
-
-def _time_of(file: Path) -> datetime:
-    return datetime.fromtimestamp(file.stat().st_mtime, UTC)
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text)
-    temporary.replace(path)

@@ -19,6 +19,7 @@ from llmops.finetuning.backends.backend import BackendError, TunedModel
 from llmops.finetuning.backends.local import LocalBackend
 from llmops.finetuning.backends.ollama_template import modelfile, ollama_template, stop_texts
 from llmops.finetuning.backends.settings import OllamaSettings
+from llmops.finetuning.backends.training_folder import request_of
 from llmops.finetuning.config import TrainingConfig
 from llmops.finetuning.gguf import find_converter, write_gguf
 from llmops.llm.providers.addresses import without_login
@@ -121,7 +122,8 @@ class OllamaBackend(LocalBackend):
         from llmops.llm.chat_format import ensure_chat_template
         from llmops.llm.local_model import positions_of
 
-        job, request = self.folder / job_id, self._request(job_id)
+        job = self.folder / job_id
+        request = request_of(job)
         tokenizer = AutoTokenizer.from_pretrained(job / "model")
         ensure_chat_template(tokenizer)
         template = ollama_template(tokenizer)

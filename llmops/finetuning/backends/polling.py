@@ -102,7 +102,7 @@ def _stop(
     sleep: Callable[[float], object],
 ) -> JobStatus:
     """Cancel a job that is over its deadline; one that has succeeded in the meantime is returned."""
-    overdue = f"the job {job_id} had not ended after {waiting.deadline_hours:g} hours (waiting.deadline_hours)"
+    overdue = f"the job {job_id} had not ended after {waiting.deadline_hours:g} hours (--job.waiting.deadline-hours)"
     try:
         cancel(job_id)
         for look in range(STOPPING_LOOKS):

@@ -20,12 +20,12 @@ from llmops.finetuning.backends.backend import (
     TunedModel,
     TuningRequest,
     Waiting,
-    set_fields,
 )
 from llmops.finetuning.backends.google_failures import google_failures
 from llmops.finetuning.backends.polling import poll
 from llmops.finetuning.backends.settings import JobSettings
 from llmops.finetuning.backends.vertex_endpoints import delete_endpoint
+from llmops.finetuning.backends.vertex_hyperparameters import vertex_hyperparameters
 from llmops.finetuning.backends.vertex_status import status_of
 from llmops.finetuning.config import TrainingConfig
 from llmops.finetuning.jobs.estimates import estimate
@@ -37,14 +37,6 @@ if TYPE_CHECKING:
 
 _TIMEOUT_MS = 60_000
 _LABEL = "llmops_token"
-_ADAPTER_SIZES = {
-    1: "ADAPTER_SIZE_ONE",
-    2: "ADAPTER_SIZE_TWO",
-    4: "ADAPTER_SIZE_FOUR",
-    8: "ADAPTER_SIZE_EIGHT",
-    16: "ADAPTER_SIZE_SIXTEEN",
-    32: "ADAPTER_SIZE_THIRTY_TWO",
-}
 
 
 class VertexBackend:
@@ -77,32 +69,8 @@ class VertexBackend:
         return "vertex"
 
     def hyperparameters(self, base_model: str, training: TrainingConfig) -> dict[str, Any]:
-        """``epoch_count``, ``learning_rate_multiplier`` and ``adapter_size``: all that Gemini lets one set.
-
-        Raises:
-            InputError: anything else was set, epochs are a fraction, or the rank is no adapter size.
-        """
-        chosen = set_fields(training)
-        method = chosen.pop("method", "lora")
-        if method != "lora":
-            raise InputError(f"vertex tunes {base_model} with adapters only: method {method} is not offered; use lora")
-        known = {"epochs", "learning_rate_multiplier", "rank"}
-        if unknown := sorted(name for name, value in chosen.items() if name not in known and value is not None):
-            can = "epochs, learning_rate_multiplier and rank"
-            raise InputError(f"vertex cannot set {', '.join(unknown)} of {base_model}: leave it out; it takes {can}")
-        translated: dict[str, Any] = {}
-        if "epochs" in chosen:
-            if chosen["epochs"] != int(chosen["epochs"]):
-                raise InputError(f"vertex counts whole epochs, not {chosen['epochs']:g}: set epochs to a whole number")
-            translated["epoch_count"] = int(chosen["epochs"])
-        if chosen.get("learning_rate_multiplier") is not None:
-            translated["learning_rate_multiplier"] = chosen["learning_rate_multiplier"]
-        if "rank" in chosen:
-            if chosen["rank"] not in _ADAPTER_SIZES:
-                sizes = ", ".join(map(str, _ADAPTER_SIZES))
-                raise InputError(f"vertex has no adapters of rank {chosen['rank']}: set rank to one of {sizes}")
-            translated["adapter_size"] = _ADAPTER_SIZES[chosen["rank"]]
-        return translated
+        """What Gemini lets one set, see `vertex_hyperparameters`."""
+        return vertex_hyperparameters(base_model, training)
 
     def check(self, base_model: str, training: TrainingConfig) -> None:
         """Refuse another base model than Gemini, settings that it lacks, a missing bucket; ask for the jobs once.

@@ -84,14 +84,24 @@ def _seconds(
 ) -> tuple[float | None, str]:
     """By the median rate of the jobs that succeeded: one that waited long in the provider's queue moves it little."""
     rates = [
-        job.seconds / job.trained_tokens
+        job.seconds / trained
         for job in earlier
         if (job.backend, job.base_model, job.state) == (backend, base_model, "succeeded")
         and job.seconds
-        and job.trained_tokens
+        and (trained := _trained_tokens(job))
     ]
     if not rates:
         return None, "the time is unknown before a first job of this base model"
     if tokens is None:
         return None, "the time is unknown as the tokens are"
     return median(rates) * tokens, f"the time as of {len(rates)} earlier job{'s' if len(rates) > 1 else ''}"
+
+
+def _trained_tokens(job: JobRecord) -> int | None:
+    """As the provider tells them, or as they were estimated where it does not (Bedrock).
+
+    A training on this machine tells none after an interruption: its time is not that of the training alone then.
+    """
+    if job.trained_tokens is not None or job.backend in TRAINED_HERE:
+        return job.trained_tokens
+    return job.estimate.tokens

@@ -88,6 +88,7 @@ def plane(plane_and_url: tuple[ControlPlane, str], s3: Any, monkeypatch: pytest.
     plane.reset()
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK", url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", url)
     return plane
 
 

@@ -93,3 +93,59 @@ def test_a_deployment_that_never_is_ready_is_taken_down(plane: ControlPlane) -> 
     with pytest.raises(BackendError, match="had not ended"):
         new_backend(waiting=soon).deploy(TUNED, "support")
     assert plane.serving == {}
+
+
+@pytest.mark.parametrize(("before", "after"), [("provisioned", "on-demand"), ("on-demand", "provisioned")])
+@pytest.mark.parametrize("known", ["arn", "name"])
+def test_served_in_another_way_it_is_served_in_that_alone(
+    before: str, after: str, known: str, plane: ControlPlane
+) -> None:
+    """Whether what served it is known, or only what it is called: a process was killed while it made that."""
+    first = backend(serving=before).deploy(TUNED, "support")
+    if known == "name":
+        name = backend(serving=before).deployment_of(TUNED, "support")
+        first = TUNED.model_copy(update={"deployment": name})
+    served = backend(serving=after).deploy(first, "support")
+    assert list(plane.serving) == [served.deployment] and served.deployment != first.deployment
+    assert backend(serving=after).deploy(served, "support") == served
+
+
+def test_one_that_answers_stays_until_the_other_one_does(plane: ControlPlane) -> None:
+    first = backend(serving="on-demand").deploy(TUNED, "support")
+    plane.failure = "no capacity"
+    with pytest.raises(BackendError, match="no capacity"):
+        backend(serving="provisioned").deploy(first, "support")
+    assert first.deployment in plane.serving
+
+
+def test_both_kinds_of_a_name_are_taken_down(plane: ControlPlane) -> None:
+    for serving in ("on-demand", "provisioned"):
+        backend(serving=serving).deploy(TUNED, "support")
+    assert len(plane.serving) == 2
+    name = backend().deployment_of(TUNED, "support")
+    backend().undeploy(TUNED.model_copy(update={"deployment": name}))
+    assert plane.serving == {}
+
+
+def test_a_refused_look_does_not_say_that_there_is_none(plane: ControlPlane) -> None:
+    bedrock = backend()
+    served = bedrock.deploy(TUNED, "support")
+    named = TUNED.model_copy(update={"deployment": bedrock.deployment_of(TUNED, "support")})
+    plane.fail("GetCustomModelDeployment", 400, "RequestExpired", "the clock is wrong")
+    with pytest.raises(BackendError, match="the clock is wrong"):
+        bedrock.undeploy(named)
+    plane.fail("GetCustomModelDeployment", 403, "AccessDeniedException")
+    with pytest.raises(BackendError, match="AccessDenied"):
+        bedrock.undeploy(named)
+    assert list(plane.serving) == [served.deployment]
+    # A role that may not use the other kind has made none of it.
+    plane.fail("GetProvisionedModelThroughput", 403, "AccessDeniedException")
+    bedrock.undeploy(named)
+    assert plane.serving == {}
+
+
+def test_other_units_are_refused(plane: ControlPlane) -> None:
+    served = backend(serving="provisioned", model_units=2).deploy(TUNED, "support")
+    with pytest.raises(BackendError, match=r"has 2 model units, .*: set job\.bedrock\.model_units to 2"):
+        backend(serving="provisioned").deploy(served, "support")
+    assert list(plane.serving) == [served.deployment]

@@ -158,7 +158,7 @@ def test_a_training_over_its_deadline_stops_and_goes_on_from_its_checkpoint(requ
     request = request_of(LORA.model_copy(update={"checkpoint_steps": 1, "eval_steps": 1}))
     backend = LocalBackend(tmp_path / "training")
     job = backend.submit(request, {}, lambda *_: None)
-    with pytest.raises(BackendError, match=r"had not ended after 1e-09 hours .*deadline_hours\) and was stopped: run"):
+    with pytest.raises(BackendError, match=r"hours \(--job\.waiting\.deadline-hours\) and was stopped: run the"):
         backend.follow(job, lambda status: None, Waiting(deadline_hours=1e-9))
     assert backend.status(job).state in ("unknown", "queued")
     backend.submit(request, {}, lambda *_: None)

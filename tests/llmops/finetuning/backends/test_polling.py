@@ -1,13 +1,14 @@
 """Waiting for a job, on a clock of its own: no test here sleeps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmops.finetuning.backends import polling
 from llmops.finetuning.backends.backend import BackendError, JobStatus, Waiting
 from llmops.finetuning.backends.polling import UNKNOWN_LOOKS, poll
 
@@ -16,6 +17,14 @@ QUEUED, RUNNING = JobStatus(state="queued"), JobStatus(state="running")
 SUCCEEDED, FAILED, CANCELLED = (JobStatus(state=state) for state in ("succeeded", "failed", "cancelled"))
 GONE = BackendError("openai at https://api did not answer", "unreachable")
 REFUSED = BackendError("openai refused the key", "credentials")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nobody_reads_the_log() -> Iterator[None]:
+    """What handles it costs more than all else here where Prefect has set up the console."""
+    polling._log.disabled = True
+    yield
+    polling._log.disabled = False
 
 
 @dataclass
@@ -126,7 +135,9 @@ def test_refused_credentials_are_said_at_once() -> None:
 
 def test_a_job_over_its_deadline_is_cancelled() -> None:
     provider = Provider([QUEUED, RUNNING])
-    with pytest.raises(BackendError, match=r"job-1 had not ended after 2 hours .* was cancelled") as error:
+    with pytest.raises(
+        BackendError, match=r"after 2 hours \(--job\.waiting\.deadline-hours\) and was cancelled"
+    ) as error:
         provider.wait(Waiting(deadline_hours=2))
     assert not error.value.transient
     assert provider.cancelled == ["job-1"]
@@ -178,7 +189,8 @@ def test_what_the_listener_raises_passes_through() -> None:
     assert not provider.cancelled
 
 
-@given(st.lists(st.sampled_from([QUEUED, RUNNING, GONE]), max_size=30), st.sampled_from([SUCCEEDED, FAILED, CANCELLED]))
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([QUEUED, RUNNING, GONE]), max_size=12), st.sampled_from([SUCCEEDED, FAILED, CANCELLED]))
 def test_whatever_happens_on_the_way_the_end_is_returned_and_told_last(
     answers: list[JobStatus | BackendError], end: JobStatus
 ) -> None:

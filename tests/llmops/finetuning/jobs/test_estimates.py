@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from llmops.finetuning.backends.backend import TrainingFiles, TuningRequest
+from llmops.finetuning.backends.backend import Estimate, TrainingFiles, TuningRequest
 from llmops.finetuning.config import TrainingConfig
 from llmops.finetuning.jobs import JobLedger, JobRecord
 from llmops.finetuning.jobs.estimates import estimate, trained_cost
@@ -89,6 +89,20 @@ def test_the_time_is_that_of_earlier_jobs_of_the_same_base_model(ledger: JobLedg
     assert "the time as of 3 earlier jobs" in found.basis
     unknown = estimate("openai", request("gpt-4.1-mini"), prices=PRICES, earlier=earlier)
     assert unknown.seconds is None
+
+
+def test_where_the_provider_tells_no_tokens_the_time_goes_by_those_that_were_estimated(
+    ledger: JobLedger, job: dict[str, Any]
+) -> None:
+    def ended(backend: str) -> JobRecord:
+        begun = {**job, "backend": backend, "base_model": "nova", "estimate": Estimate(tokens=100_000)}
+        return ledger.update(ledger.begin(**begun).id, state="succeeded", seconds=200)
+
+    asked = request("nova", epochs=1)
+    found = estimate("bedrock", asked, prices=PRICES, earlier=[ended("bedrock")])
+    assert found.seconds == pytest.approx(400)
+    # Here it means that there was an interruption, and the time has it in it.
+    assert estimate("local", asked, prices=PRICES, earlier=[ended("local")]).seconds is None
 
 
 def test_by_default_it_reads_the_ledger_of_this_home_and_the_prices_of_the_project(
