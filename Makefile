@@ -49,6 +49,7 @@ lint: install
 bench: install
 	$(BIN)/python -m benchmarks.training_throughput
 	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.search_overhead
 	$(BIN)/python -m benchmarks.near_duplicates
 	$(BIN)/python -m benchmarks.dataset_preparation
 	$(BIN)/python -m benchmarks.evaluation

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from llmops.errors import InputError
 from llmops.tuning import Search, Trial, TrialOutcome
+from tasks.search_failures import TRIED_AGAIN
 from tasks.search_result import (
     FinaleResult,
     SearchResult,
@@ -16,6 +18,8 @@ from tasks.search_result import (
     said_values,
 )
 from tasks.search_trials import SearchPlan
+
+TRIED_ALL_AGAIN = "the same command tries each of them once more"
 
 
 def nothing_is_left(search: Search) -> bool:
@@ -35,10 +39,8 @@ def require_a_finite_loss(search: Search) -> None:
     if trials and all(one.state == "diverged" for one in trials):
         raise InputError("the loss of every trial became infinite; lower the learning rates of the search space")
     if trials and all(one.state == "given up" for one in trials):
-        raise InputError(
-            f"every trial failed and was given up: {trials[-1].reason}; mend that, and search anew with another "
-            "search.seed"
-        )
+        how = "search anew with another search.seed" if all(one.for_good for one in trials) else TRIED_ALL_AGAIN
+        raise InputError(f"every trial failed and was given up: {trials[-1].reason}; mend that, and {how}")
     why = search.why_stopped() or "there are some left"
     if left := left_under_way(trials):
         raise InputError(f"no trial ran to its end ({why}): {left}")
@@ -64,6 +66,7 @@ def search_result(
     scratch: Mapping[str, Any],
     finale: FinaleResult | None = None,
     trained_again: Sequence[TrialOutcome] = (),
+    failed_finalists: Mapping[int, str] = MappingProxyType({}),
     run_id: str | None = None,
     run_ids: Mapping[int, str] | None = None,
     pictures: str | None = None,
@@ -76,7 +79,7 @@ def search_result(
         search: the same, open in this process.
         base_model: as a person named it.
         scratch: what a person set for a model made from scratch.
-        finale: of the finalists; trained_again: their trainings.
+        finale: of the finalists; trained_again: their trainings; failed_finalists: why one is not in the finale.
         run_id: MLflow run of the search; run_ids: those of the trials by their numbers.
         pictures: where they are.
         reused: nothing was trained.
@@ -103,7 +106,10 @@ def search_result(
         next_command=fine_tune_command(
             plan.version.uri, base_model, {**plan.training.model_dump(exclude_unset=True), **best}, scratch
         ),
-        notes=_notes(plan, finale, best, trials, importances, search.budget_spent(trained_again)),
+        notes=[
+            *_notes_on_trials(plan, search.trials(), best, importances),
+            *_notes_on_finale(plan, finale, trials, failed_finalists, search.budget_spent(trained_again)),
+        ],
     )
 
 
@@ -134,15 +140,14 @@ def _spent(plan: SearchPlan, search: Search, trained_again: Sequence[TrialOutcom
     return SearchSpent(trials=spent.trials, seconds=spent.seconds, tokens=spent.tokens, cost=cost)
 
 
-def _notes(
-    plan: SearchPlan,
-    finale: FinaleResult | None,
-    best: Mapping[str, Any],
-    trials: Sequence[TrialResult],
-    importances: Mapping[str, float] | None,
-    spent: str | None,
+def _notes_on_trials(
+    plan: SearchPlan, trials: Sequence[Trial], best: Mapping[str, Any], importances: Mapping[str, float] | None
 ) -> list[str]:
-    notes = [f"Trial {one.number} was given up: {one.reason}" for one in trials if one.reason]
+    notes = [
+        f"Trial {one.number + 1} was given up: {one.reason}" + ("" if one.for_good else f"; {TRIED_AGAIN}")
+        for one in trials
+        if one.reason
+    ]
     if left := left_under_way(trials):
         notes.append(f"{capitalised(left)}.")
     if plan.training.max_steps is not None and "epochs" in plan.search.space:
@@ -153,8 +158,21 @@ def _notes(
         )
     if importances == {}:
         notes.append("What mattered cannot be told from chance: no field explains more of the loss than luck does.")
+    return notes
+
+
+def _notes_on_finale(
+    plan: SearchPlan,
+    finale: FinaleResult | None,
+    trials: Sequence[TrialResult],
+    failed: Mapping[int, str],
+    spent: str | None,
+) -> list[str]:
+    notes = [f"Trial {number} is left out of the finale: {reason}" for number, reason in failed.items()]
     seeds = len(finale.finalists[0].seeds) if finale else 0
-    if plan.search.finalists and seeds < plan.search.finalist_seeds:
+    if failed and finale is None:
+        notes.append("There was no finale: every finalist failed.")
+    elif plan.search.finalists and seeds < plan.search.finalist_seeds:
         different = {tuple(one.values.items()) for one in trials if one.state == "finished"}
         if len(different) < 2:
             notes.append("There was no finale: fewer than two different configurations ran to their end.")

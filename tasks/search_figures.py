@@ -20,6 +20,7 @@ BEST = "#2a7f3f"
 FINISHED = "#3b6ea5"
 PRUNED = "#b8860b"
 DIVERGED = "#b3261e"
+LOWEST = "#333333"
 WIDTH = 9.0
 LABELS = {
     "validation_loss": "validation loss, nats per token",
@@ -267,8 +268,9 @@ def finalists_figure(finale: FinaleResult) -> Figure:
     """Each finalist's validation losses with new seeds, and their mean."""
     figure = _figure(1.3 + 0.5 * len(finale.finalists))
     axes = figure.subplots()
+    first, name = (BEST, "winner") if finale.by_more_than_noise else (LOWEST, "lowest mean")
     for row, one in enumerate(finale.finalists):
-        colour = BEST if one.trial == finale.winner else NEUTRAL
+        colour = first if one.trial == finale.winner else NEUTRAL
         losses = [loss for loss in one.losses if loss is not None]
         axes.scatter(losses, [row] * len(losses), color=colour, alpha=0.6)
         if one.mean is None:
@@ -281,7 +283,7 @@ def finalists_figure(finale: FinaleResult) -> Figure:
     key = [
         Line2D([], [], color=NEUTRAL, marker="o", linestyle="", alpha=0.6, label="one training"),
         Line2D([], [], color=NEUTRAL, linewidth=2.5, label="mean"),
-        Line2D([], [], color=BEST, linewidth=2.5, label="winner"),
+        Line2D([], [], color=first, linewidth=2.5, label=name),
     ]
     figure.legend(handles=key, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
     axes.grid(axis="x", alpha=0.3)

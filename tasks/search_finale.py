@@ -5,7 +5,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,10 @@ from prefect.states import Cancelled
 from llmops.errors import InputError
 from llmops.finetuning import TrainingDivergedError, TrainingEvent
 from llmops.tuning import Finalist, Search, TrialOutcome, finalists, judge_finalists
+from llmops.tuning.attempts import MOST_ERRORS
+from llmops.tuning.budgets import spent_on
 from tasks.datasets import TrainingPairs, training_pairs
+from tasks.search_failures import TRIED_AGAIN, around_in_a_line, in_a_line, not_its_doing
 from tasks.search_result import FinaleResult, FinalistResult
 from tasks.search_trials import (
     OF_SEARCH_TAG,
@@ -34,16 +37,44 @@ from tasks.worker_processes import WorkerProcesses, interruptible
 
 @dataclass(frozen=True)
 class Rerun:
-    """One training of the finale: a trial's values with a new seed."""
+    """One training of the finale: a trial's values with a new seed.
+
+    Attributes:
+        number: of the trial, from 1.
+        values: what it set.
+        seed: the new one.
+        note: the file that holds what the training came to for this search; the training itself may be another's, too.
+    """
 
     number: int
     values: dict[str, Any] = field(hash=False)
     seed: int
+    note: Path
 
     @property
     def title(self) -> str:
         """What people call it."""
         return f"Finalist {self.number}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Came:
+    """What a training of the finale came to.
+
+    Attributes:
+        outcome: with what all attempts at it have spent.
+        error: why it raised, in a line.
+        commands: those for which it raised.
+    """
+
+    outcome: TrialOutcome
+    error: str | None = None
+    commands: tuple[str, ...] = ()
+
+    @property
+    def tried_again(self) -> bool:
+        """Whether another command trains it once more."""
+        return self.error is not None and len(self.commands) < MOST_ERRORS
 
 
 def reruns(plan: SearchPlan, search: Search) -> list[Rerun]:
@@ -53,32 +84,57 @@ def reruns(plan: SearchPlan, search: Search) -> list[Rerun]:
     )
     if len(chosen) < 2:
         return []
-    seeds = range(plan.search.finalist_seeds)
-    return [Rerun(one.number + 1, one.values, one.seeds[place]) for place in seeds for one in chosen]
+    found = []
+    for place in range(plan.search.finalist_seeds):
+        for one in chosen:
+            digest = plan.job(plan.config(one.values, seed=one.seeds[place])).digest
+            note = plan.folder / "finale" / search.name / f"{digest}.json"
+            found.append(Rerun(one.number + 1, one.values, one.seeds[place], note))
+    return found
 
 
-def known_outcomes(plan: SearchPlan, wanted: Iterable[Rerun]) -> dict[Rerun, TrialOutcome]:
-    """What trainings of the finale have come to, by this command or one before, diverged ones among them."""
-    return {one: outcome for one in wanted if (outcome := _noted(plan, one)) is not None}
+def known_outcomes(wanted: Iterable[Rerun]) -> dict[Rerun, Came]:
+    """What trainings of the finale have come to, by this command or one before, diverged and failed ones among them."""
+    return {one: came for one in wanted if (came := _noted(one)) is not None}
+
+
+def spent_on_finale(wanted: Iterable[Rerun]) -> list[TrialOutcome]:
+    """What was spent on the trainings of the finale so far."""
+    return [came.outcome for came in known_outcomes(wanted).values()]
 
 
 def left_to_train(plan: SearchPlan, search: Search, wanted: Sequence[Rerun]) -> list[Rerun]:
     """The trainings of the finale that are to be done: none once the budget is spent."""
-    known = known_outcomes(plan, wanted)
-    left = [one for one in wanted if one not in known]
-    return [] if left and search.budget_spent(known.values()) else left
+    known = known_outcomes(wanted)
+    left = [
+        one
+        for one in wanted
+        if one not in known or (known[one].tried_again and plan.command not in known[one].commands)
+    ]
+    return [] if left and search.budget_spent(spent_on_finale(wanted)) else left
 
 
-def known_finale(plan: SearchPlan, wanted: Sequence[Rerun]) -> FinaleResult | None:
+def known_finale(wanted: Sequence[Rerun]) -> FinaleResult | None:
     """The judgement on the finalists from the seeds that all of them were trained with; None where there is none.
+
+    A finalist of which a training raised is left out: see `failed_finalists`.
 
     Raises:
         InputError: each finalist diverged with one of the seeds.
     """
-    known = known_outcomes(plan, wanted)
+    known, failed = known_outcomes(wanted), failed_finalists(wanted)
     cut_off = {one.seed for one in wanted if one not in known}
-    whole = [one for one in wanted if one.seed not in cut_off]
-    return finale_of(whole, [known[one].loss for one in whole]) if whole else None
+    whole = [one for one in wanted if one.seed not in cut_off and one.number not in failed]
+    return finale_of(whole, [known[one].outcome.loss for one in whole]) if whole else None
+
+
+def failed_finalists(wanted: Collection[Rerun]) -> dict[int, str]:
+    """Why a training of a finalist raised, by the number of its trial, and whether it is tried again."""
+    return {
+        one.number: f"with seed {one.seed}, {came.error}" + (f"; {TRIED_AGAIN}" if came.tried_again else "")
+        for one, came in known_outcomes(wanted).items()
+        if came.error is not None
+    }
 
 
 def run_finale(
@@ -94,7 +150,7 @@ def run_finale(
         {"number": place + 1, "plan": plan, "mine": left[place::workers], "wanted": list(wanted)}
         for place in range(workers)
     ]
-    processes.run(finale_worker, arguments, lambda: len(known_outcomes(plan, wanted)))
+    processes.run(finale_worker, arguments, lambda: len(known_outcomes(wanted)))
 
 
 def _train_all(
@@ -106,7 +162,11 @@ def _train_all(
 
 
 def train_again(plan: SearchPlan, name: str, one: Rerun, pairs: TrainingPairs) -> None:
-    """Train a finalist with one seed, and note what came of it."""
+    """Train a finalist with one seed, and note what came of it.
+
+    Raises:
+        ServiceError: a service, MLflow or the machine failed, which is not the finalist's doing.
+    """
     config = plan.config(one.values, seed=one.seed)
     job = plan.job(config)
     began, steps = time.monotonic(), 0
@@ -116,36 +176,43 @@ def train_again(plan: SearchPlan, name: str, one: Rerun, pairs: TrainingPairs) -
         steps = event.step
 
     tags = {OF_SEARCH_TAG: name, TRIAL_TAG: str(one.number), "finalist": "true"}
-    with inside_run(plan.run_id, tags):
+    with around_in_a_line(), inside_run(plan.run_id, tags):
         try:
             trained = train_model(one.title, job, plan.base, pairs, config, plan.version, follow)
-        except TrainingDivergedError:
-            remove_unfinished(job)
-            _note(plan, one, TrialOutcome(math.inf, seconds=time.monotonic() - began, steps=steps))
+        except BaseException as error:
+            if not_its_doing(error):
+                raise
+            came = Came(TrialOutcome(math.inf, seconds=time.monotonic() - began, steps=steps))
+            if not isinstance(error, TrainingDivergedError):
+                came = dataclasses.replace(came, error=in_a_line(error), commands=(plan.command,))
+            if not _note(one, came).tried_again:
+                remove_unfinished(job)
             return
-    outcome = outcome_of(trained.result)
-    _note(plan, one, dataclasses.replace(outcome, reused=of_something_else(trained, tags)))
+        _note(one, Came(dataclasses.replace(outcome_of(trained.result), reused=of_something_else(trained, tags))))
 
 
-def _file(plan: SearchPlan, one: Rerun) -> Path:
-    """Holds what a training of the finale came to, a diverged one too, of which nothing else is kept."""
-    return plan.folder / "finale" / f"{plan.job(plan.config(one.values, seed=one.seed)).digest}.json"
+def _note(one: Rerun, came: Came) -> Came:
+    """Keep what a training came to, with what it spent and for whom it raised before."""
+    if before := _noted(one):
+        spent = spent_on([before.outcome, came.outcome])
+        outcome = dataclasses.replace(came.outcome, seconds=spent.seconds, tokens=spent.tokens, reused=False)
+        came = dataclasses.replace(came, outcome=outcome, commands=(*before.commands, *came.commands))
+    one.note.parent.mkdir(parents=True, exist_ok=True)
+    draft = one.note.with_suffix(f".{os.getpid()}")
+    loss = came.outcome.loss if math.isfinite(came.outcome.loss) else None
+    draft.write_text(json.dumps(vars(came) | {"outcome": vars(came.outcome) | {"loss": loss}}))
+    draft.replace(one.note)
+    return came
 
 
-def _note(plan: SearchPlan, one: Rerun, outcome: TrialOutcome) -> None:
-    file = _file(plan, one)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps(vars(outcome) | {"loss": outcome.loss if math.isfinite(outcome.loss) else None}))
-    draft.replace(file)
-
-
-def _noted(plan: SearchPlan, one: Rerun) -> TrialOutcome | None:
+def _noted(one: Rerun) -> Came | None:
     try:
-        noted = json.loads(_file(plan, one).read_text())
+        noted = json.loads(one.note.read_text())
     except FileNotFoundError:
         return None
-    return TrialOutcome(**noted | {"loss": math.inf if noted["loss"] is None else noted["loss"]})
+    loss = noted["outcome"]["loss"]
+    outcome = TrialOutcome(**noted["outcome"] | {"loss": math.inf if loss is None else loss})
+    return Came(outcome, noted["error"], tuple(noted["commands"]))
 
 
 @task(name="finale worker", task_run_name="finale worker {number}", cache_policy=NO_CACHE)

@@ -12,9 +12,6 @@ from tasks.search_conclusion import nothing_is_left
 from tasks.search_trials import OF_SEARCH_TAG, SEARCH_TAG, TRIAL_TAG, SearchPlan
 from tasks.tracking import TrackedRun, log_dataset, log_params, tracked_run
 
-# May change from one command to the next, or is nobody's business (an address may hold a password).
-NOT_LOGGED = {"trials", "workers", "storage", "budget", "finalists", "finalist_seeds"}
-
 
 def find_search_run(search: Search, experiment: str) -> str | None:
     """The MLflow run of a search, if a command has begun one; of two that began at once, the first."""
@@ -49,8 +46,8 @@ def search_run(plan: SearchPlan, search: Search) -> Iterator[TrackedRun]:
             MlflowClient().delete_run(run.run_id)
             run = last.enter_context(tracked_run("tune", experiment=experiment, tags=tags, run_id=first))
         if not run.resumed:
-            settings = plan.search.model_dump(mode="json", exclude=NOT_LOGGED)
-            chosen: dict[str, Any] = {**settings, "training": plan.training.model_dump(mode="json")}
+            # What else there is may change from one command to the next, or is nobody's business: a password.
+            chosen: dict[str, Any] = {**plan.search.of_the_search(), "training": plan.training.model_dump(mode="json")}
             log_params(run.run_id, {"base_model": plan.base.name, **chosen})
             log_dataset(run.run_id, plan.version, "training")
         yield run

@@ -7,23 +7,23 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.exceptions import CancelledRun
 from prefect.states import Completed
 
 from llmops.data import DatasetVersion
-from llmops.errors import LlmopsError, ServiceError
 from llmops.finetuning import ResolvedBase, TrainingConfig, TrainingDivergedError, TrainingEvent, TrainingResult
 from llmops.tuning import Search, SearchConfig, Trial, TrialOutcome, TrialTakenError
 from tasks.datasets import TrainingPairs
 from tasks.progress import EndedEarly
+from tasks.search_failures import FailuresInARow, TrialFailedError, around_in_a_line, in_a_line, not_its_doing
 from tasks.tracking import inside_run, log_metrics, log_params, set_tags, tracked_run
 from tasks.training import Job, Trained, job_for, train_model
 
@@ -33,11 +33,6 @@ OF_SEARCH_TAG = "trial.of"
 TRIAL_TAG = "trial"
 STATE_TAG = "trial.state"
 REASON_TAG = "trial.reason"
-LONGEST_REASON = 300
-
-
-class TrialFailedError(LlmopsError):
-    """The training of a trial raised; the search has been told and goes on."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +43,7 @@ class SearchPlan:
         folder: of the search's own storage, where its configuration names no other.
         name: what is searched for, see `llmops.tuning.Search`.
         run_id: MLflow run of the search, with a child for each trial.
+        command: which command this is, for all of its workers.
     """
 
     folder: Path
@@ -57,10 +53,11 @@ class SearchPlan:
     search: SearchConfig
     training: TrainingConfig
     run_id: str = ""
+    command: str = field(default_factory=lambda: uuid4().hex)
 
     def open(self) -> Search:
         """The search, as this process sees it."""
-        return Search(self.folder, self.search, self.training, self.name)
+        return Search(self.folder, self.search, self.training, self.name, command=self.command)
 
     def config(self, values: dict[str, Any], **more: Any) -> TrainingConfig:
         """Training settings with the values of a trial."""
@@ -78,6 +75,7 @@ class Trials:
         self.plan = plan
         self.search = search
         self.pairs = pairs
+        self._failures = FailuresInARow()
         self._frozen = False
 
     def tokens_per_example(self) -> float:
@@ -87,13 +85,19 @@ class Trials:
         return sum(outcome.tokens for outcome, _ in done) / examples if examples else 0.0
 
     def run_until_none_is_left(self, say: Callable[[str], None] = lambda text: None) -> None:
-        """Claim and run trials until there is none to claim."""
+        """Claim and run trials until there is none to claim.
+
+        Raises:
+            TrialsFailAlikeError: something is broken, it seems, and not the trials.
+        """
         while (trial := self.search.claim()) is not None:
             say(f"trial {trial.number + 1}")
             try:
                 run_trial(f"Trial {trial.number + 1}", self, trial)
-            except TrialFailedError:
+                self._failures.end()
+            except TrialFailedError as error:
                 say(f"trial {trial.number + 1} failed")
+                self._failures.add(trial, error.__cause__ or error)
             if not self._frozen:
                 # The Trainer collects garbage before each training, most of its time going into what the libraries
                 # hold; everything is imported now, and what is frozen is not gone through again.
@@ -108,69 +112,61 @@ def run_trial(title: str, trials: Trials, trial: Trial) -> Any:
 
     Raises:
         TrialFailedError: the training raised.
-        ServiceError: a service failed, which is not the trial's doing: it is given back.
+        ServiceError: a service, MLflow or the machine failed, which is not the trial's doing: it is given back.
     """
     plan, search = trials.plan, trials.search
     config = plan.config(trial.values)
     job = plan.job(config)
     progress = _Progress(trial, config, trials.tokens_per_example())
     tags = {OF_SEARCH_TAG: search.name, TRIAL_TAG: str(trial.number + 1)}
-    told = False
     opened: list[str] = []
     try:
-        with inside_run(plan.run_id, tags) as opened:
-            try:
-                trained = train_model.fn(title, job, plan.base, trials.pairs, config, plan.version, progress.follow)
-            except EndedEarly:
-                outcome = progress.outcome()
-                told = search.prune(trial, outcome)
-                remove_unfinished(job)
-                state = "pruned"
-            except TrainingDivergedError:
-                outcome = progress.outcome()
-                told = search.diverged(trial, outcome)
-                remove_unfinished(job)
-                state = "diverged"
-            else:
-                reused = of_something_else(trained, tags)
-                if trained.reused:
-                    _link(trained, title, trial, opened, elsewhere=reused)
-                    _tell_curve(trial, trained.result)
-                outcome = dataclasses.replace(outcome_of(trained.result), reused=reused)
-                told = search.finish(trial, outcome)
-                state = "finished"
+        with around_in_a_line(), inside_run(plan.run_id, tags) as opened:
+            state, outcome = _train_and_tell(title, trials, progress, job, tags, opened)
+            if opened:
+                set_tags(opened[-1], {STATE_TAG: state})
+            if math.isfinite(outcome.loss) and state == "finished":
+                log_metrics(plan.run_id, {"validation_loss": outcome.loss}, step=trial.number + 1)
     except TrialTakenError as error:
-        told = True
         return Completed(name="TakenOver", message=str(error))
-    except Exception as error:
-        if told or isinstance(error, ServiceError | CancelledRun):
-            _give_back(search, trial, told)
+    except BaseException as error:
+        if not_its_doing(error):
+            search.give_back(trial)
             raise
         reason = in_a_line(error)
-        search.fail(trial, reason, progress.outcome())
-        remove_unfinished(job)
-        if opened:
-            set_tags(opened[-1], {STATE_TAG: "failed", REASON_TAG: reason})
+        if not search.fail(trial, reason, progress.outcome()):
+            raise  # after it was told what the training came to
+        if any(one.state == "given up" for one in search.trials() if one.number == trial.number):
+            remove_unfinished(job)
+        with around_in_a_line():
+            if opened:
+                set_tags(opened[-1], {STATE_TAG: "failed", REASON_TAG: reason})
         raise TrialFailedError(reason) from error
-    except BaseException:
-        _give_back(search, trial, told)
-        raise
-    if opened:
-        set_tags(opened[-1], {STATE_TAG: state})
-    if math.isfinite(outcome.loss) and state == "finished":
-        log_metrics(plan.run_id, {"validation_loss": outcome.loss}, step=trial.number + 1)
     return Completed(name=state.capitalize(), message=f"validation loss {outcome.loss:.4f}")
 
 
-def _give_back(search: Search, trial: Trial, told: bool) -> None:
-    if not told:
-        search.give_back(trial)
-
-
-def in_a_line(error: BaseException) -> str:
-    """An error as a reason: its kind, and the first line of what it says."""
-    said = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {said}".removesuffix(": ")[:LONGEST_REASON]
+def _train_and_tell(
+    title: str, trials: Trials, progress: "_Progress", job: Job, tags: Mapping[str, str], opened: list[str]
+) -> tuple[str, TrialOutcome]:
+    """Train, tell the search what came of it, and return that: the state of the trial, and its outcome."""
+    plan, search, trial = trials.plan, trials.search, progress.trial
+    try:
+        trained = train_model.fn(
+            title, job, plan.base, trials.pairs, progress.config, plan.version, on_event=progress.follow
+        )
+    except (EndedEarly, TrainingDivergedError) as end:
+        outcome = progress.outcome()
+        pruned = isinstance(end, EndedEarly)
+        (search.prune if pruned else search.diverged)(trial, outcome)
+        remove_unfinished(job)
+        return "pruned" if pruned else "diverged", outcome
+    reused = of_something_else(trained, tags)
+    if trained.reused:
+        _link(trained, title, trial, opened, elsewhere=reused)
+        _tell_curve(trial, trained.result)
+    outcome = dataclasses.replace(outcome_of(trained.result), reused=reused)
+    search.finish(trial, outcome)
+    return "finished", outcome
 
 
 @dataclass
@@ -181,11 +177,12 @@ class _Progress:
     config: TrainingConfig
     tokens_per_example: float
     steps: int = 0
+    resumed_from: int = 0
     loss: float = math.nan
     began: float | None = None
 
     def follow(self, event: TrainingEvent) -> None:
-        self.steps = event.step
+        self.steps, self.resumed_from = event.step, event.resumed_from or 0
         if self.began is None and not event.replayed:
             self.began = time.monotonic() - self._seconds_before(event)
         loss = event.metrics.get("validation_loss")
@@ -199,16 +196,17 @@ class _Progress:
     def _seconds_before(self, event: TrainingEvent) -> float:
         """How long it has trained at its first event; models are loaded before."""
         speed = event.metrics.get("tokens_per_second")
-        done = event.step - (event.resumed_from or 0)
-        return self._tokens(done) / speed if speed else 0.0
+        return self._tokens(event.step - self.resumed_from) / speed if speed else 0.0
 
     def _tokens(self, steps: int) -> float:
         return steps * examples_per_step(self.config) * self.tokens_per_example
 
     def outcome(self) -> TrialOutcome:
-        """What it came to so far."""
-        seconds = 0.0 if self.began is None else time.monotonic() - self.began
-        return TrialOutcome(self.loss, seconds=seconds, tokens=round(self._tokens(self.steps)), steps=self.steps)
+        """What it came to so far; where it has not trained yet, nobody knows more than the time since its claim."""
+        if self.began is None:
+            return TrialOutcome(self.loss)
+        seconds, tokens = time.monotonic() - self.began, self._tokens(self.steps - self.resumed_from)
+        return of_all_steps(self.loss, seconds, tokens, self.steps, self.resumed_from)
 
 
 def examples_per_step(config: TrainingConfig) -> int:
@@ -217,18 +215,19 @@ def examples_per_step(config: TrainingConfig) -> int:
 
 
 def outcome_of(result: TrainingResult) -> TrialOutcome:
-    """What a finished training came to, with the time and tokens of all of it, whatever interruptions there were.
+    """What a finished training came to, with the time and tokens of all of it, whatever interruptions there were."""
+    loss = math.nan if result.validation_loss is None else result.validation_loss
+    return of_all_steps(loss, result.seconds, result.tokens, result.steps, result.resumed_from or 0)
 
-    The result counts from the last (re)start; what was done before is taken to have gone at the same speed.
+
+def of_all_steps(loss: float, seconds: float, tokens: float, steps: int, resumed_from: int) -> TrialOutcome:
+    """An outcome from what was counted since the last (re)start; what was done before went at the same speed.
+
+    >>> of_all_steps(0.5, seconds=20.0, tokens=200, steps=10, resumed_from=8)
+    TrialOutcome(loss=0.5, seconds=100.0, tokens=1000, cost=None, steps=10, resumed_from=8, reused=False)
     """
-    done = result.steps - (result.resumed_from or 0)
-    whole = result.steps / done if done > 0 else 1.0
-    return TrialOutcome(
-        loss=math.nan if result.validation_loss is None else result.validation_loss,
-        seconds=result.seconds * whole,
-        tokens=round(result.tokens * whole),
-        steps=result.steps,
-    )
+    whole = steps / (steps - resumed_from) if steps > resumed_from else 1.0
+    return TrialOutcome(loss, seconds * whole, round(tokens * whole), steps=steps, resumed_from=resumed_from)
 
 
 def _tell_curve(trial: Trial, result: TrainingResult) -> None:

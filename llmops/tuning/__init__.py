@@ -21,9 +21,9 @@
 from llmops.tuning.budgets import Spent
 from llmops.tuning.config import SearchBudget, SearchConfig
 from llmops.tuning.finalists import Finale, Finalist, finalists, judge_finalists
-from llmops.tuning.search import Search, TrialTakenError
+from llmops.tuning.search import Search
 from llmops.tuning.spaces import SearchSpace
-from llmops.tuning.trials import Trial, TrialOutcome
+from llmops.tuning.trials import Trial, TrialOutcome, TrialTakenError
 
 __all__ = [
     "Finale",

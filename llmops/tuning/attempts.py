@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ MOST_DEATHS = 5
 MOST_ERRORS = 2  # an exception is more often the settings' doing than a death
 
 
-def claim(number: int, attempt: int, now: float) -> dict[str, Any]:
+def claim(number: int, attempt: int, now: float, command: str) -> dict[str, Any]:
     """What an attempt notes first: of which trial it is, which one, since when, and whose."""
     owner = JobOwner.this_process().model_dump()
-    return {"number": number, "attempt": attempt, "since": now, "owner": owner, "machine": this_machine()}
+    whose = {"owner": owner, "machine": this_machine(), "command": command}
+    return {"number": number, "attempt": attempt, "since": now, **whose}
 
 
 def this_machine() -> str | None:
@@ -92,18 +93,56 @@ def fail(study: Any, attempt: Any) -> None:
         study.tell(attempt.number, state=TrialState.FAIL)
 
 
-def given_up(tries: Iterable[Any]) -> str | None:
-    """Why nobody tries a trial again: its settings may be what kills its process or what raises; None while one does.
+def given_up(tries: Sequence[Any], command: str) -> str | None:
+    """Why a command does not try a trial again: its settings may be what kills its process or what raises.
 
-    One that was given back counts for neither.
+    A trial that raised too often for another command gets one more attempt: what made it raise may be mended by now.
+    An attempt that was given back counts for nothing.
+
+    Returns:
+        None while it is tried.
     """
+    raised = errors(tries)
+    once_more = bool(raised) and all(one.user_attrs["claim"].get("command", "") != command for one in raised)
+    if len(raised) >= MOST_ERRORS + once_more:
+        return str(raised[-1].user_attrs["outcome"]["error"])
+    return f"its process died {MOST_DEATHS} times" if deaths(tries) >= MOST_DEATHS else None
+
+
+def left_over(
+    tries: Mapping[int, Sequence[Any]], command: str, now: float, stale: float
+) -> tuple[list[int], list[int]]:
+    """Numbers of the trials that somebody should take up again: those that never raised, and those that did.
+
+    Those that did come last: what raises because something around the trials is broken is not tried again at once.
+    """
+    found = {
+        number: bool(errors(of_it))
+        for number, of_it in tries.items()
+        if is_open(of_it[-1], now, stale) and not given_up(of_it, command)
+    }
+    return [one for one, raised in found.items() if not raised], [one for one, raised in found.items() if raised]
+
+
+def given_up_for_good(tries: Sequence[Any]) -> bool:
+    """Whether no command will try a trial again."""
+    return len(errors(tries)) > MOST_ERRORS or deaths(tries) >= MOST_DEATHS
+
+
+def errors(tries: Sequence[Any]) -> list[Any]:
+    """The attempts that raised."""
+    return [one for one in tries if _failed(one) and (one.user_attrs.get("outcome") or {}).get("error")]
+
+
+def deaths(tries: Sequence[Any]) -> int:
+    """How many attempts ended with their process."""
+    return sum(_failed(one) and "outcome" not in one.user_attrs for one in tries)
+
+
+def _failed(attempt: Any) -> bool:
     from optuna.trial import TrialState
 
-    failed = [one.user_attrs.get("outcome") for one in tries if one.state == TrialState.FAIL]
-    errors = [told["error"] for told in failed if told is not None and told.get("error")]
-    if len(errors) >= MOST_ERRORS:
-        return str(errors[-1])
-    return f"its process died {MOST_DEATHS} times" if failed.count(None) >= MOST_DEATHS else None
+    return bool(attempt.state == TrialState.FAIL)
 
 
 def completed(attempt: Any, outcome: TrialOutcome | None, now: float, cost_per_hour: float | None) -> TrialOutcome:
@@ -120,28 +159,20 @@ def stored(outcome: TrialOutcome, error: str | None = None) -> dict[str, Any]:
     return {**vars(outcome), "loss": loss, "error": error}
 
 
-def outcomes_so_far(tries: Sequence[Any], cost_per_hour: float | None) -> list[TrialOutcome]:
-    """What a trial has spent: its outcome, which holds all of its training, or what each attempt came to so far."""
-    from optuna.trial import TrialState
-
-    ended = tries[-1].state in (TrialState.COMPLETE, TrialState.PRUNED)
-    return [outcome_so_far(one, cost_per_hour) for one in (tries[-1:] if ended else tries)]
-
-
 def outcome_so_far(attempt: Any, cost_per_hour: float | None) -> TrialOutcome:
     """What an attempt came to, or has spent up to its last sign of life."""
     told = attempt.user_attrs.get("outcome")
     if told is None:
         return completed(attempt, None, last_sign(attempt), cost_per_hour)
     loss = math.inf if told["loss"] is None else told["loss"]
-    reused = told.get("reused", False)
-    return TrialOutcome(loss, told["seconds"], told["tokens"], told["cost"], told["steps"], reused)
+    kept = TrialOutcome(**{name: value for name, value in told.items() if name != "error"} | {"loss": loss})
+    return completed(attempt, kept, last_sign(attempt), cost_per_hour)
 
 
-def trial_of(tries: Sequence[Any], now: float, stale: float) -> Trial:
-    """A trial from all attempts at it: as the last one left it."""
+def trial_of(tries: Sequence[Any], now: float, stale: float, command: str, cost_per_hour: float | None) -> Trial:
+    """A trial from all attempts at it: as the last one left it, for a command that may try it again."""
     last = tries[-1]
-    reason = given_up(tries)
+    reason = given_up(tries, command)
     state: State = "given up" if reason else _state(last, now, stale)
     ended = state in ("finished", "pruned", "diverged")
     return Trial(
@@ -149,10 +180,12 @@ def trial_of(tries: Sequence[Any], now: float, stale: float) -> Trial:
         values=dict(last.params),
         state=state,
         attempt=of(last),
-        outcome=outcome_so_far(last, None) if ended else None,
+        outcome=outcome_so_far(last, cost_per_hour) if ended else None,
         curve=dict(sorted(last.intermediate_values.items())),
         key=last.number,
+        errors=len(errors(tries)),
         reason=reason,
+        for_good=reason is not None and given_up_for_good(tries),
     )
 
 

@@ -1,7 +1,7 @@
 """What a search has spent, and whether that is all it may."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from llmops.tuning.config import SearchBudget
 from llmops.tuning.trials import TrialOutcome
@@ -16,7 +16,7 @@ class Spent:
     Attributes:
         trials: begun, each counted once however often it was taken up.
         seconds: of training, all trials together.
-        tokens: trained on; those of an attempt that died are not known.
+        tokens: trained on; those of an attempt that died are known once another has gone on from it.
         cost: US dollars.
     """
 
@@ -24,6 +24,14 @@ class Spent:
     seconds: float
     tokens: int
     cost: float
+
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(
+            trials=self.trials + other.trials,
+            seconds=self.seconds + other.seconds,
+            tokens=self.tokens + other.tokens,
+            cost=self.cost + other.cost,
+        )
 
     def with_more(self, outcomes: Iterable[TrialOutcome], cost_per_hour: float | None) -> "Spent":
         """The same with trainings that are no trials: those of the finale.
@@ -34,8 +42,32 @@ class Spent:
         every = [one for one in outcomes if not one.reused]
         seconds = sum(one.seconds or 0.0 for one in every)
         tokens = sum(one.tokens for one in every)
-        cost = seconds / 3600 * (cost_per_hour or 0.0)
-        return replace(self, seconds=self.seconds + seconds, tokens=self.tokens + tokens, cost=self.cost + cost)
+        return self + Spent(0, seconds, tokens, seconds / 3600 * (cost_per_hour or 0.0))
+
+
+def spent_on(attempts: Sequence[TrialOutcome]) -> Spent:
+    """What all attempts at one trial have spent, from what each came to.
+
+    Their own parts added up; or all of the training once where that is more, for nobody knows the tokens of an attempt
+    that died, and one that went on from its checkpoint has them.
+
+    >>> lost = TrialOutcome(0.9, seconds=90.0, tokens=900, steps=9)  # raised, and nothing was kept of it
+    >>> spent_on([lost, TrialOutcome(0.5, seconds=100.0, tokens=1000, steps=10)])
+    Spent(trials=1, seconds=190.0, tokens=1900, cost=0.0)
+    >>> spent_on([lost, TrialOutcome(0.5, seconds=100.0, tokens=1000, steps=10, resumed_from=8)])
+    Spent(trials=1, seconds=110.0, tokens=1100, cost=0.0)
+    """
+    paid = [one for one in attempts if not one.reused]
+
+    def total(figures: Sequence[float]) -> float:
+        return max([sum(one.own_share * figure for one, figure in zip(paid, figures, strict=True)), *figures])
+
+    return Spent(
+        trials=1,
+        seconds=total([one.seconds or 0.0 for one in paid]),
+        tokens=round(total([one.tokens for one in paid])),
+        cost=total([one.cost or 0.0 for one in paid]),
+    )
 
 
 def exhausted(budget: SearchBudget, spent: Spent) -> str | None:

@@ -1,6 +1,6 @@
 """How a search is set up: how long, how, over what, and where its state is kept."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
@@ -9,6 +9,8 @@ from llmops.tuning import addresses
 from llmops.tuning.spaces import SearchSpace, grid_points
 
 Objective = Literal["validation_loss", "seconds", "cost", "tokens"]
+
+NOT_OF_THE_SEARCH = {"trials", "workers", "storage", "budget", "finalists", "finalist_seeds"}
 
 
 class SearchBudget(BaseModel):
@@ -86,6 +88,14 @@ class SearchConfig(BaseModel):
         if self.finalists == 1:
             raise ValueError("finalists: one finalist has nobody to be compared with; 0 or at least 2")
         return self
+
+    def of_the_search(self) -> dict[str, Any]:
+        """What makes it this search and no other; the rest may change from one command to the next.
+
+        The price of the machine decides which trials are good where the cost is an objective, and nothing elsewhere.
+        """
+        settings = self.model_dump(mode="json", exclude=NOT_OF_THE_SEARCH)
+        return settings if "cost" in self.objectives else {**settings, "cost_per_hour": None}
 
     def require_searchable(self, training: TrainingConfig) -> None:
         """Refuse what a search with these training settings would be refused for, before anything is made for it.

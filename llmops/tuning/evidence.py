@@ -14,14 +14,14 @@ FOREST: dict[str, int] = {"n_trees": 16, "max_depth": 5, "seed": 0}
 
 
 def importances(study: Any, objective: int = 0) -> dict[str, float] | None:
-    """How much of the variation of the validation loss each dimension accounts for; shares of 1, largest first.
+    """What share of the variation of the validation loss each dimension explains by itself, largest first.
 
     By functional ANOVA (Hutter, Hoos, Leyton-Brown, ICML 2014) over the trials that ran to their end with a finite
     loss. It takes the dimensions that all these trials have; one with a condition is told only where it always held.
 
-    The shares add up to 1 even where nothing matters. So the losses are dealt out to the trials anew twenty times,
-    and a dimension whose share was as high in one of these as it is in truth is left out: it cannot be told from
-    chance. One that does not matter passes that with a probability of 1/21.
+    A forest finds large shares even where nothing matters. So the losses are dealt out to the trials anew twenty times,
+    and a dimension is told only where its share is above the largest of any dimension in all of these (Westfall and
+    Young's maxT, 1993): where none matters, one is told with a probability of at most 1/21, however many there are.
 
     Args:
         study: of Optuna.
@@ -44,8 +44,9 @@ def importances(study: Any, objective: int = 0) -> dict[str, float] | None:
         return None
     found = _shares(done, varied, losses)
     order = random.Random(0)
-    by_chance = [_shares(done, varied, order.sample(losses, len(losses))) for _ in range(PERMUTATIONS)]
-    return {name: share for name, share in found.items() if share > max(one[name] for one in by_chance)}
+    by_chance = (_shares(done, varied, order.sample(losses, len(losses))) for _ in range(PERMUTATIONS))
+    largest = max(max(one.values()) for one in by_chance)
+    return {name: share for name, share in found.items() if share > largest}
 
 
 def _shares(trials: Sequence[Any], names: list[str], losses: Sequence[float]) -> dict[str, float]:
@@ -56,7 +57,7 @@ def _shares(trials: Sequence[Any], names: list[str], losses: Sequence[float]) ->
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         evaluator = optuna.importance.FanovaImportanceEvaluator(**FOREST)
-        found = optuna.importance.get_param_importances(study, evaluator=evaluator, params=names)
+        found = optuna.importance.get_param_importances(study, evaluator=evaluator, params=names, normalize=False)
     return {name: float(share) for name, share in found.items()}
 
 

@@ -105,7 +105,7 @@ def judge_finalists(losses: Mapping[int, Sequence[float]]) -> Finale:
     level = 1 - 2 * ALPHA / max(2, len(losses))
     winner = whole[0]
     if len(whole) == 1:
-        sentence = f"trial {winner} is the only finalist that did not diverge with new seeds"
+        sentence = f"trial {winner} is the only finalist that trained to its end with every new seed"
         return Finale(winner, None, means, None, None, None, level, False, sentence)
     limits = paired_interval(losses[whole[1]], losses[winner], level)
     intervals = (paired_interval(losses[other], losses[winner], level) for other in whole[1:])

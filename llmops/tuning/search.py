@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from llmops.digests import content_digest
-from llmops.errors import LlmopsError, ServiceError
+from llmops.errors import ServiceError
 from llmops.finetuning.config import TrainingConfig
 from llmops.tuning import attempts
-from llmops.tuning.budgets import Spent, exhausted
+from llmops.tuning.budgets import Spent, exhausted, spent_on
 from llmops.tuning.config import SearchBudget, SearchConfig
 from llmops.tuning.evidence import importances
 from llmops.tuning.objectives import best_of, objective_values, pareto_front
@@ -24,42 +24,40 @@ from llmops.tuning.pruners import TENTHS, losses_at_tenths, make_pruner
 from llmops.tuning.samplers import make_sampler
 from llmops.tuning.spaces import shuffled_grid
 from llmops.tuning.storage import Heartbeat, TrialStorage, persistently
-from llmops.tuning.trials import Trial, TrialOutcome, how_it_ended
-
-# What may change without being another search.
-NOT_OF_THE_SEARCH = {"trials", "workers", "storage", "budget", "finalists", "finalist_seeds"}
-
-
-class TrialTakenError(LlmopsError):
-    """Another worker has taken the trial up, because this one gave no sign of life."""
+from llmops.tuning.trials import Trial, TrialOutcome, TrialTakenError, how_it_ended
 
 
 class Search:
     """The trials of one search, safe for threads, processes and (on PostgreSQL) machines.
 
-    The search is named by what it is: another space, sampler or training is another search, even in the same folder
-    or database. More trials, another budget or other workers go on with the same one.
+    The search is named by what it is (`SearchConfig.of_the_search`): another space, sampler or training is another
+    search, even in the same folder or database. More trials, another budget or other workers go on with the same one.
 
     Args:
         folder: holds the SQLite file where ``config.storage`` names no database.
         config: how many trials, which sampler, which space.
         training: the settings that a trial's values replace.
         name: what is searched for (data and base model), which tells searches in one database apart.
+        command: which command this process works for: a trial that one has given up because its training raised is
+            tried once more by another.
 
     Raises:
         InputError: a space that does not go with the training settings or the sampler, or a bad storage address.
         ServiceError: the database cannot be reached.
     """
 
-    def __init__(self, folder: Path, config: SearchConfig, training: TrainingConfig, name: str = "search") -> None:
+    def __init__(
+        self, folder: Path, config: SearchConfig, training: TrainingConfig, name: str = "search", *, command: str = ""
+    ) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.config = config
+        self.command = command
         self.dimensions = config.space.active(training)
         self._grid = shuffled_grid(self.dimensions, config.seed) if config.sampler == "grid" else None
-        of_the_search = {"search": config.model_dump(mode="json", exclude=NOT_OF_THE_SEARCH)}
-        self.name = f"{name}-{content_digest({**of_the_search, 'training': training.model_dump(mode='json')})[:16]}"
+        of_the_search = {"search": config.of_the_search(), "training": training.model_dump(mode="json")}
+        self.name = f"{name}-{content_digest(of_the_search)[:16]}"
         folder.mkdir(parents=True, exist_ok=True)
         self._storage = TrialStorage(config.storage, folder / "study.db")
         with self._storage.locked(self.name):
@@ -84,7 +82,7 @@ class Search:
         return len(self._grid) if whole else min(self.config.trials, len(self._grid))
 
     def claim(self) -> Trial | None:
-        """The next trial for this worker: one that died or was given back first, then a new one.
+        """The next trial for this worker: one that died or was given back, a new one, or at last one that raised.
 
         None: nothing left to do, or the budget is spent; see :meth:`why_stopped`. Another worker may still be
         running a trial then: claim once more when all workers have ended, for what died with them.
@@ -97,14 +95,20 @@ class Search:
             tries = self._tries()
             if self.budget_spent():
                 return None
-            for number, of_it in tries.items():
-                last = of_it[-1]
-                if attempts.given_up(of_it) or not attempts.is_open(last, now, Heartbeat.STALE):
-                    continue
-                attempts.fail(self.study, last)
-                if not attempts.given_up(self._tries()[number]):
-                    return self._begin(number, last.params, last.distributions, attempts.of(last) + 1, now)
-            return self._propose(len(tries), now) if len(tries) < self.planned else None
+            lost, raised = attempts.left_over(tries, self.command, now, Heartbeat.STALE)
+            if trial := self._take_up(lost, now):
+                return trial
+            return self._propose(len(tries), now) if len(tries) < self.planned else self._take_up(raised, now)
+
+    def _take_up(self, numbers: Iterable[int], now: float) -> Trial | None:
+        """Another attempt at the first of these trials that is not given up once its last attempt is closed."""
+        for number in numbers:
+            last = self._tries()[number][-1]
+            attempts.fail(self.study, last)
+            if not attempts.given_up(of_it := self._tries()[number], self.command):
+                trial = self._begin(number, last.params, last.distributions, attempts.of(last) + 1, now)
+                return dataclasses.replace(trial, errors=len(attempts.errors(of_it)))
+        return None
 
     def _propose(self, number: int, now: float) -> Trial:
         if self._grid is not None:
@@ -124,7 +128,7 @@ class Search:
             if one.counts(chosen):
                 chosen[one.field] = attempts.suggest(asked, one.field, one.distribution)
         # Last: an attempt without a claim was cut off in the middle of its proposal.
-        asked.set_user_attr("claim", attempts.claim(number, 1, now))
+        asked.set_user_attr("claim", attempts.claim(number, 1, now, self.command))
         return self._running(asked.number, number, chosen, 1)
 
     def _begin(
@@ -137,7 +141,7 @@ class Search:
             state=TrialState.RUNNING,
             params=values,
             distributions=distributions,
-            user_attrs={"claim": attempts.claim(number, attempt, now)},
+            user_attrs={"claim": attempts.claim(number, attempt, now, self.command)},
         )
         trial_id = self._storage.trials.create_new_trial(self._id, template)
         return self._running(self._storage.trials.get_trial(trial_id).number, number, dict(values), attempt)
@@ -205,7 +209,7 @@ class Search:
         return self._end(trial, TrialState.FAIL, outcome, reason)
 
     def give_back(self, trial: Trial) -> bool:
-        """Leave a trial to whoever claims next, because this process was interrupted."""
+        """Leave a trial to whoever claims next, because this process was interrupted or cannot go on."""
         from optuna.trial import TrialState
 
         return self._end(trial, TrialState.FAIL, None)
@@ -233,8 +237,9 @@ class Search:
 
     def trials(self) -> list[Trial]:
         """Every trial, by number, in the state of its last attempt; a running one whose process is gone is open."""
-        now = self._storage.now()
-        return [attempts.trial_of(of_it, now, Heartbeat.STALE) for of_it in self._tries().values()]
+        now, price = self._storage.now(), self.config.cost_per_hour
+        every = self._tries().values()
+        return [attempts.trial_of(of_it, now, Heartbeat.STALE, self.command, price) for of_it in every]
 
     def finished(self) -> list[Trial]:
         """Every trial that ran to its end, diverged ones with an infinite loss among them, pruned ones not."""
@@ -261,15 +266,9 @@ class Search:
 
     def spent(self) -> Spent:
         """What all trials have spent, those under way and attempts that died included."""
-        tries = self._tries()
-        price = self.config.cost_per_hour
-        every = [one for of_it in tries.values() for one in attempts.outcomes_so_far(of_it, price) if not one.reused]
-        return Spent(
-            trials=len(tries),
-            seconds=sum(one.seconds or 0.0 for one in every),
-            tokens=sum(one.tokens for one in every),
-            cost=sum(one.cost or 0.0 for one in every),
-        )
+        price, tries = self.config.cost_per_hour, self._tries().values()
+        each = (spent_on([attempts.outcome_so_far(one, price) for one in of_it]) for of_it in tries)
+        return sum(each, Spent(0, 0.0, 0, 0.0))
 
     def why_stopped(self) -> str | None:
         """Why nobody gets another trial, as a sentence; None while :meth:`claim` has one to give."""

@@ -5,7 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from llmops.errors import LlmopsError
+
 State = Literal["running", "open", "finished", "pruned", "diverged", "given up"]
+
+
+class TrialTakenError(LlmopsError):
+    """Another worker has taken the trial up, because this one gave no sign of life."""
 
 
 @dataclass(frozen=True)
@@ -14,10 +20,11 @@ class TrialOutcome:
 
     Attributes:
         loss: validation loss; not finite means that the training diverged.
-        seconds: that it took; the time since this attempt was claimed when None.
+        seconds: that all of it took; the time since this attempt was claimed when None.
         tokens: trained on.
         cost: US dollars; worked out from the price of the machine when None.
         steps: taken.
+        resumed_from: how many of the steps an attempt before had taken.
         reused: the training was there from before: nothing was spent on it now.
     """
 
@@ -26,7 +33,17 @@ class TrialOutcome:
     tokens: int = 0
     cost: float | None = None
     steps: int = 0
+    resumed_from: int = 0
     reused: bool = False
+
+    @property
+    def own_share(self) -> float:
+        """The part of the training that this attempt did itself, by its steps.
+
+        >>> TrialOutcome(0.5, steps=100, resumed_from=80).own_share
+        0.2
+        """
+        return (self.steps - self.resumed_from) / self.steps if self.steps else 1.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +59,9 @@ class Trial:
         outcome: once it is known. A pruned trial has the last loss that it reported.
         curve: validation loss by share of the run in percent, at every tenth; see :mod:`llmops.tuning.pruners`.
         key: number of this attempt in the storage (Optuna's trial number).
+        errors: how many of the attempts at it raised.
         reason: why it was given up.
+        for_good: no other command tries it again either.
     """
 
     number: int
@@ -52,7 +71,9 @@ class Trial:
     outcome: TrialOutcome | None = None
     curve: dict[int, float] = field(default_factory=dict)
     key: int = -1
+    errors: int = 0
     reason: str | None = None
+    for_good: bool = False
     _report: Callable[["Trial", int, float, int], bool] | None = field(default=None, repr=False, compare=False)
 
     @property

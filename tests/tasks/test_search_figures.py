@@ -5,7 +5,7 @@ import math
 import pytest
 from matplotlib.figure import Figure
 
-from tasks.search_figures import search_figures
+from tasks.search_figures import BEST, search_figures
 from tasks.search_result import FinaleResult, FinalistResult, SearchResult, SearchSpent, TrialResult
 
 LOSSES = [0.9, 0.5, 0.7, 0.4]
@@ -105,3 +105,26 @@ def test_a_finalist_that_diverged_says_so() -> None:
     )
     figure = search_figures(result(finale=finale))["finalists"]
     assert "diverged" in texts(figure)
+
+
+@pytest.mark.parametrize(("wins", "label"), [(True, "winner"), (False, "lowest mean")])
+def test_only_a_finalist_that_wins_by_more_than_noise_is_green_and_called_the_winner(wins: bool, label: str) -> None:
+    losses = {4: [0.40, 0.42], 2: [0.45, 0.47]}
+    finale = FinaleResult(
+        winner=4,
+        finalists=[
+            FinalistResult(trial=number, values={}, seeds=[1, 2], losses=[*own], mean=sum(own) / 2)
+            for number, own in losses.items()
+        ],
+        difference=0.05,
+        low=0.01 if wins else -0.01,
+        high=0.1,
+        level=0.95,
+        by_more_than_noise=wins,
+        sentence="",
+    )
+    figure = search_figures(result(finale=finale))["finalists"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["one training", "mean", label]
+    first = figure.axes[0].lines[0]
+    assert (first.get_color() == BEST) is wins
+    assert first.get_color() != figure.axes[0].lines[1].get_color()

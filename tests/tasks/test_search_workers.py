@@ -43,7 +43,7 @@ def test_a_trial_that_turns_open_while_we_wait_is_taken_up(tmp_path: Path, monke
 
 def test_a_trial_that_is_given_up_is_progress(tmp_path: Path) -> None:
     """Else the workers that it killed add up with those that the next one kills."""
-    search = Search(tmp_path, SearchConfig(trials=2), TrainingConfig())
+    search = Search(tmp_path, SearchConfig(trials=1), TrainingConfig())
 
     def progress() -> Iterator[int]:
         for _ in range(2):

@@ -94,7 +94,7 @@ def test_a_finalist_that_diverges_cannot_win() -> None:
     assert (finale.winner, finale.second, finale.means[1]) == (2, 3, math.inf)
     alone = judge_finalists({1: [0.1, math.nan], 2: [1.0, 1.1]})
     assert (alone.winner, alone.second, alone.by_more_than_noise) == (2, None, False)
-    assert alone.sentence == "trial 2 is the only finalist that did not diverge with new seeds"
+    assert alone.sentence == "trial 2 is the only finalist that trained to its end with every new seed"
     with pytest.raises(ValueError, match="no finalist"):
         judge_finalists({1: [math.inf], 2: [math.nan]})
 

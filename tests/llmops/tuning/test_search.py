@@ -150,16 +150,47 @@ def test_a_trial_whose_training_raises_is_tried_once_more_and_then_given_up(tmp_
     search = open_search(tmp_path, trials=2)
     first = claimed(search)
     assert search.fail(first, "RuntimeError: out of memory", TrialOutcome(math.nan, seconds=5.0, tokens=7))
-    again = claimed(search)
-    assert (again.number, again.attempt, again.values) == (0, 2, first.values)
-    search.fail(again, "RuntimeError: out of memory", TrialOutcome(math.nan, seconds=6.0, tokens=8))
     other = claimed(search)
-    assert other.number == 1
+    assert other.number == 1, "new ones first"
     search.finish(other, TrialOutcome(1.0, seconds=1.0, tokens=1))
+    again = claimed(search)
+    assert (again.number, again.attempt, again.values, again.errors) == (0, 2, first.values, 1)
+    search.fail(again, "RuntimeError: out of memory", TrialOutcome(math.nan, seconds=6.0, tokens=8))
+    assert search.claim() is None
     assert [one.state for one in search.trials()] == ["given up", "finished"]
     assert search.trials()[0].reason == "RuntimeError: out of memory"
     assert search.why_stopped() == "trial 1 was given up: RuntimeError: out of memory"
     assert (search.spent().seconds, search.spent().tokens) == (12.0, 16)
+
+
+def test_a_trial_that_one_command_gave_up_is_tried_once_more_by_another(tmp_path: Path) -> None:
+    def by(command: str) -> Search:
+        return Search(tmp_path, SearchConfig(trials=1), LORA, command=command)
+
+    for attempt in (1, 2):
+        trial = claimed(by("first"))
+        assert trial.attempt == attempt
+        by("first").fail(trial, "RuntimeError: the device is gone")
+    assert by("first").claim() is None
+    assert [(one.state, one.for_good) for one in by("first").trials()] == [("given up", False)]
+    assert by("second").why_stopped() is None
+    again = claimed(by("second"))
+    by("second").fail(again, "RuntimeError: the device is gone")
+    assert by("second").claim() is None
+    for command in ("second", "third"):
+        assert [(one.state, one.for_good) for one in by(command).trials()] == [("given up", True)]
+    assert by("third").claim() is None
+
+
+def test_a_trial_that_another_command_mends_is_like_any_other(tmp_path: Path) -> None:
+    for command in ("first", "first", "second"):
+        search = Search(tmp_path, SearchConfig(trials=1), LORA, command=command)
+        trial = claimed(search)
+        if command == "first":
+            search.fail(trial, "RuntimeError")
+        else:
+            search.finish(trial, TrialOutcome(1.0))
+    assert [(one.state, one.reason) for one in search.trials()] == [("finished", None)]
 
 
 def test_what_was_given_back_counts_for_no_failure(tmp_path: Path) -> None:
@@ -222,10 +253,40 @@ def test_what_is_under_way_and_what_was_lost_is_spent_too(tmp_path: Path, monkey
     monkeypatch.setattr(Heartbeat, "STALE", -100.0)
     again = claimed(search)  # its worker is taken for dead
     assert search.spent().seconds == pytest.approx(60.0, abs=1.0)
-    search.finish(again, TrialOutcome(1.0, seconds=80.0))  # of the whole training, which went on from a checkpoint
+    # Of the whole training, which went on from a checkpoint: 20 seconds of it are its own.
+    search.finish(again, TrialOutcome(1.0, seconds=80.0, steps=8, resumed_from=6))
     spent = search.spent()
     assert (spent.trials, spent.seconds, spent.cost) == (1, pytest.approx(80.0), pytest.approx(80.0))
     assert trial.number == again.number == 0
+
+
+@pytest.mark.parametrize("end", ["finish", "prune", "diverged"])
+@pytest.mark.parametrize(("resumed_from", "seconds", "tokens"), [(0, 190.0, 1900), (80, 110.0, 1100)])
+def test_what_an_attempt_that_raised_has_spent_is_not_forgotten(
+    tmp_path: Path, end: str, resumed_from: int, seconds: float, tokens: int
+) -> None:
+    """The first raises after 90 of 100 steps; another goes on from step 80, or, where nothing is left, begins anew."""
+    search = open_search(tmp_path, trials=1, cost_per_hour=3600.0)
+    search.fail(claimed(search), "RuntimeError", TrialOutcome(math.nan, seconds=90.0, tokens=900, steps=90))
+    before = search.spent()
+    whole = TrialOutcome(1.0, seconds=100.0, tokens=1000, steps=100, resumed_from=resumed_from)
+    getattr(search, end)(claimed(search), whole)
+    spent = search.spent()
+    assert before.seconds == 90.0
+    assert (spent.seconds, spent.tokens, spent.cost) == (pytest.approx(seconds), tokens, pytest.approx(seconds))
+    outcome = search.trials()[0].outcome
+    assert outcome is not None
+    assert (outcome.seconds, outcome.tokens) == (100.0, 1000), "of one training, as for every other trial"
+
+
+def test_tokens_of_an_attempt_that_died_are_known_once_another_goes_on_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = open_search(tmp_path, trials=1)
+    claimed(search)
+    monkeypatch.setattr(Heartbeat, "STALE", -1.0)
+    search.prune(claimed(search), TrialOutcome(1.0, seconds=50.0, tokens=500, steps=5, resumed_from=4))
+    assert (search.spent().tokens, search.spent().seconds) == (500, pytest.approx(50.0))
 
 
 def test_a_training_that_was_there_from_before_is_not_spent_again_and_keeps_its_figures(tmp_path: Path) -> None:
@@ -249,6 +310,13 @@ def test_another_search_in_the_same_folder_is_another_search(tmp_path: Path) -> 
     assert Search(tmp_path, SearchConfig(trials=1), LORA, "other data").finished() == []
     more = open_search(tmp_path, trials=3, workers=2, budget={"max_seconds": 1e6})
     assert more.finished() == first.finished()
+    priced = open_search(tmp_path, trials=1, budget={"max_cost": 1.0}, cost_per_hour=3600.0)
+    assert [one.loss for one in priced.finished()] == [one.loss for one in first.finished()]
+    assert priced.why_stopped() == "the budget of $1.00 is spent ($1.00)", "what was spent before it had a price"
+    objectives = {"objectives": ["validation_loss", "cost"], "trials": 1}
+    assert open_search(tmp_path, **objectives, cost_per_hour=1.0).name != (
+        open_search(tmp_path, **objectives, cost_per_hour=2.0).name
+    )
     finish(more)
     assert len(first.finished()) == 3
 
