@@ -1,6 +1,5 @@
 """The pictures of a prepared dataset: where its rows went, what was found, and what its samples look like."""
 
-import io
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from llmops.data.preparation.report import LengthSummary, PreparationReport, QualitySummary, RuleSummary
 from tasks.dataset_summary import percent
+from tasks.report import png
 
 KEPT = "#2a9d8f"
 DROPPED = "#c8553d"
@@ -22,7 +22,7 @@ MOST_NAMED = 100
 
 def dataset_pictures(report: PreparationReport) -> dict[str, bytes]:
     """Every picture that has something to show as a PNG, by its name."""
-    return {name: _png(figure) for name, figure in dataset_figures(report).items()}
+    return {name: png(figure) for name, figure in dataset_figures(report).items()}
 
 
 def dataset_figures(report: PreparationReport) -> dict[str, Figure]:
@@ -147,12 +147,6 @@ def languages_figure(languages: Mapping[str, int]) -> Figure:
     axes.set_yticks(range(len(shown)), [name for name, _ in shown])
     axes.set_xlabel("samples")
     return figure
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    return buffer.getvalue()
 
 
 def _rows_of_bars(rows: int) -> tuple[Figure, Axes]:

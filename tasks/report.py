@@ -3,10 +3,13 @@
 import base64
 import io
 import re
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 from markdown_it import MarkdownIt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from mlflow import MlflowClient
@@ -43,15 +46,12 @@ def publish_report(result: EvaluationResult, name: str, training_run_id: str | N
         name: dataset or model; the Prefect artifact of one name keeps its history.
         training_run_id: MLflow run that holds the loss curve, where the model was trained here.
     """
-    client = MlflowClient()
-    pictures = report_figures(result)
+    figures = report_figures(result)
     if training_run_id:
-        pictures["loss"] = loss_figure(training_run_id)
-    for picture, figure in pictures.items():
-        client.log_figure(result.run_id, figure, f"{picture}.png")
-    text = report_markdown(result, {picture: data_uri(figure) for picture, figure in pictures.items()})
+        figures["loss"] = loss_figure(training_run_id)
+    text = report_markdown(result, log_pictures(result.run_id, figures))
     page = STYLE + MarkdownIt("commonmark").enable("table").render(text)
-    client.log_text(result.run_id, page, "report.html")
+    MlflowClient().log_text(result.run_id, page, "report.html")
     create_markdown_artifact(text, key=f"evaluation-{artifact_key(name)}", description=result.headline)
 
 
@@ -245,8 +245,27 @@ def _curve(run_id: str, name: str) -> tuple[list[int], list[float]]:
     return [one.step for one in history], [one.value for one in history]
 
 
+def log_pictures(run_id: str, figures: Mapping[str, Figure]) -> dict[str, str]:
+    """Leave each figure as a PNG beside an MLflow run, and return it as a link by its name: drawing it takes time."""
+    pictures = {name: png(figure) for name, figure in figures.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, picture in pictures.items():
+            (Path(folder) / f"{name}.png").write_bytes(picture)
+        MlflowClient().log_artifacts(run_id, folder)
+    return {name: _link(picture) for name, picture in pictures.items()}
+
+
 def data_uri(figure: Figure) -> str:
     """A figure as a PNG inside a link, so that a page needs no file beside it."""
+    return _link(png(figure))
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG; `Figure.savefig` gives the same bytes and draws twice for them."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    FigureCanvasAgg(figure).print_png(buffer)
+    return buffer.getvalue()
+
+
+def _link(picture: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"

@@ -4,12 +4,13 @@ import json
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,11 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.forked_commands import ForkedCommands, command_environment, forked_commands
+
 # Before anything imports tasks or flows, whose import fixes where Prefect keeps its files.
 _session_home = Path(tempfile.mkdtemp(prefix="llmops-tests-"))
+_prefect_database = _session_home / "prefect-tables.db"
 os.environ["LLMOPS_HOME"] = str(_session_home)
 os.environ["OMP_NUM_THREADS"] = "1"
 for name in ("MLFLOW_TRACKING_URI", "LLMOPS_MLFLOW_TRACKING_URI", "PREFECT_API_URL", "LLMOPS_PREFECT_API_URL"):
@@ -72,6 +76,7 @@ def prefect_server() -> Iterator[str]:
         PREFECT_API_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         PREFECT_LOGGING_LEVEL,
+        PREFECT_SERVER_DATABASE_CONNECTION_URL,
         temporary_settings,
     )
     from prefect.testing.utilities import prefect_test_harness
@@ -81,7 +86,23 @@ def prefect_server() -> Iterator[str]:
     # Stopping its heartbeats costs a flow run up to a second.
     settings = {PREFECT_LOGGING_LEVEL: "CRITICAL", PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
     with temporary_settings(settings), prefect_test_harness(server_startup_timeout=180):
+        file = str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).partition("///")[2]
+        with closing(sqlite3.connect(file)) as database, closing(sqlite3.connect(_prefect_database)) as copy:
+            database.backup(copy)
         yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture(scope="session")
+def prefect_database(prefect_server: str) -> Path:
+    """A Prefect database with its tables and nothing in them: making one takes seconds, copying it none."""
+    return _prefect_database
+
+
+@pytest.fixture(scope="session")
+def llmops(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedCommands]:
+    """Commands that begin with everything imported; each is given its own home."""
+    with forked_commands(command_environment(tmp_path_factory.mktemp("forked"), prefect_server)) as commands:
+        yield commands
 
 
 # A small task that is learnt in seconds: 5 names x 5 actions x 9 numbers.
@@ -176,9 +197,9 @@ class ChatEndpoint:
         httpx.post(f"{self.url}/faults", json=list(faults))
 
 
-@pytest.fixture
-def chat_endpoint() -> Iterator[Callable[..., ChatEndpoint]]:
-    """Starts an OpenAI-compatible endpoint in a process of its own: ``chat_endpoint(delay=0.01)``."""
+@contextmanager
+def chat_endpoints() -> Iterator[Callable[..., ChatEndpoint]]:
+    """What starts an OpenAI-compatible endpoint in a process of its own, which ends with the block."""
     with ExitStack() as at_the_end:
 
         def start(delay: float = 0.0) -> ChatEndpoint:
@@ -200,3 +221,17 @@ def chat_endpoint() -> Iterator[Callable[..., ChatEndpoint]]:
                     time.sleep(0.05)
 
         yield start
+
+
+@pytest.fixture
+def chat_endpoint() -> Iterator[Callable[..., ChatEndpoint]]:
+    """Starts an OpenAI-compatible endpoint in a process of its own: ``chat_endpoint(delay=0.01)``."""
+    with chat_endpoints() as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def lasting_chat_endpoint() -> Iterator[ChatEndpoint]:
+    """The same, one for all tests of a file."""
+    with chat_endpoints() as start:
+        yield start()

@@ -110,6 +110,13 @@ def _text(file: IO[str]) -> str:
     return file.read()
 
 
+def command_environment(home: Path, prefect_server: str) -> dict[str, str]:
+    """The environment of a command on that home, with that Prefect server and nothing else of ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    kept.pop("_MLFLOW_SERVER_ARTIFACT_ROOT", None)
+    return {**kept, "LLMOPS_HOME": str(home), "LLMOPS_PREFECT_API_URL": prefect_server}
+
+
 @contextmanager
 def forked_commands(environment: Mapping[str, str]) -> Iterator[ForkedCommands]:
     """A process that has imported everything, with this environment, and ends with the block."""
@@ -168,6 +175,7 @@ def _run(request: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
     from flows.cli import program
     from llmops.settings import apply_to_environment, settings
 
+    os.setsid()  # a group of its own, which can be interrupted as a terminal does
     for stream, number in zip(streams, (1, 2), strict=True):
         os.dup2(stream, number)
     os.chdir(request["cwd"])

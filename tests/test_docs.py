@@ -1,11 +1,9 @@
 """Every command that README and docs/ show in a `sh` block is run here, in the order of the pages."""
 
-import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from llmops.data.validation.rules import RULES
-from tests.forked_commands import forked_commands
+from tests.forked_commands import ForkedCommands, command_environment
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
@@ -77,26 +75,24 @@ def give_it_a_champion(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.service
 @pytest.mark.slow
-def test_every_command_shown_works(home: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
-    environment.pop("_MLFLOW_SERVER_ARTIFACT_ROOT", None)
-    environment |= {"LLMOPS_HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+def test_every_command_shown_works(
+    home: Path, prefect_server: str, llmops: ForkedCommands, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # One server for all of them; a command with a server of its own is what tests/flows/test_cli_run.py is about.
-    environment["LLMOPS_PREFECT_API_URL"] = prefect_server
+    environment = command_environment(home, prefect_server)
     given = False
-    with forked_commands(environment) as llmops:
-        for command in commands():
-            if "champion" in command and not given:
-                give_it_a_champion(home, monkeypatch)
-                given = True
-            words = shlex.split(command)
-            if words[0] == "llmops":
-                done = llmops.run(*words[1:])
-            else:
-                done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-            # A toy model may fail its gate; anything above 1 is a command that does not do what the page says.
-            assert done.returncode in (0, 1), f"{command}\n{done.stderr}"
-            assert "Traceback" not in done.stderr, command
+    for command in commands():
+        if "champion" in command and not given:
+            give_it_a_champion(home, monkeypatch)
+            given = True
+        words = shlex.split(command)
+        if words[0] == "llmops":
+            done = llmops.run(*words[1:], environment=environment)
+        else:
+            done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        # A toy model may fail its gate; anything above 1 is a command that does not do what the page says.
+        assert done.returncode in (0, 1), f"{command}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, command
 
 
 def test_commands_that_run_elsewhere_are_there() -> None:

@@ -1,7 +1,6 @@
 """A job at a provider from the data to a champion, through its real SDK over HTTP, and killed at every step of it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from tasks.base_models import find_model
 from tasks.evaluation_result import EvaluationResult
 from tests.emulators.tuning_provider import TuningProvider
 from tests.flows.tuning_there import AZURE, BASE, tune_there
-from tests.forked_commands import ForkedCommand, ForkedCommands, forked_commands
+from tests.forked_commands import ForkedCommand, ForkedCommands, command_environment
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 
@@ -120,20 +119,6 @@ def answers_by_its_name_in_the_registry(first: EvaluationResult) -> None:
 Command = ForkedCommand | subprocess.Popen[str]
 
 
-def environment(home: Path, prefect_server: str) -> dict[str, str]:
-    """Of a command in a process of its own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
-    kept.pop("_MLFLOW_SERVER_ARTIFACT_ROOT", None)
-    return kept | {"LLMOPS_HOME": str(home), "LLMOPS_PREFECT_API_URL": prefect_server}
-
-
-@pytest.fixture(scope="module")
-def llmops(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkedCommands]:
-    """Commands that begin with everything imported."""
-    with forked_commands(environment(tmp_path_factory.mktemp("forked"), prefect_server)) as commands:
-        yield commands
-
-
 @pytest.fixture
 def start(llmops: ForkedCommands, toy: Path, prefect_server: str) -> Iterator[Callable[..., Command]]:
     """Starts the command; ``anew`` in a new interpreter, as a person's does."""
@@ -143,7 +128,7 @@ def start(llmops: ForkedCommands, toy: Path, prefect_server: str) -> Iterator[Ca
         wanted = ["run", "fine-tune", "--dataset", "toy", "--name", "hosted", "--backend", "azure"]
         wanted += ["--base-model", BASE, "--job.azure.account", "some-resource", "--training.epochs", "2"]
         wanted += ["--job.waiting.first-poll-s", "0.1", "--yes", "--json", *options]
-        variables = environment(toy, prefect_server)
+        variables = command_environment(toy, prefect_server)
         if anew:
             words = [sys.executable, "-m", "flows.cli", *wanted]
             pipe = subprocess.PIPE

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -22,17 +20,21 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterStartTime
 from llmops.finetuning import TrainingConfig
 from tests.emulators.postgresql_server import PostgresqlServer, running_postgresql
 from tests.flows.searching_there import SCRATCH, SPACE, run_search, runs, search
+from tests.forked_commands import ForkedCommand, ForkedCommands, command_environment
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 
 COMMAND_TRAINING = {"method": "full", "max_steps": 40, "batch_size": 8, "max_length": 64, "checkpoint_steps": 20}
 
 
+Start = Callable[[list[str], Path], ForkedCommand]
+
+
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., list[str]]:
-    """The command line of a search of 4 trials; keywords go into `search`."""
+    """The command of a search of 4 trials; keywords go into `search`."""
 
-    def line(**given: Any) -> list[str]:
+    def words(**given: Any) -> list[str]:
         config = tmp_path / f"tune-{len(list(tmp_path.glob('tune-*')))}.yaml"
         settings = {
             "base_model": "scratch",
@@ -41,29 +43,30 @@ def command(tmp_path: Path) -> Callable[..., list[str]]:
             "search": {"trials": 4, "sampler": "random", "space": SPACE, **given},
         }
         config.write_text(yaml.safe_dump({"tune": settings}))
-        options = ["--dataset", "toy", "--config", str(config), "--json"]
-        return [sys.executable, "-m", "flows.cli", "run", "tune", *options]
+        return ["run", "tune", "--dataset", "toy", "--config", str(config), "--json"]
 
-    return line
-
-
-def start(command: list[str], home: Path, server: str, **settings: str) -> subprocess.Popen[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
-    environment.pop("_MLFLOW_SERVER_ARTIFACT_ROOT", None)
-    environment |= {"LLMOPS_HOME": str(home), "LLMOPS_PREFECT_API_URL": server, **settings}
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    return words
 
 
-def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
+@pytest.fixture
+def start(llmops: ForkedCommands, toy: Path, prefect_server: str) -> Start:
+    """Starts a command on a home; its trials are in the MLflow store of the test's."""
+
+    def command(words: list[str], home: Path) -> ForkedCommand:
+        store = {"LLMOPS_MLFLOW_TRACKING_URI": f"sqlite:///{toy}/mlflow.db"}
+        return llmops.start(*words, environment=command_environment(home, prefect_server) | store)
+
+    return command
+
+
+def finish(process: ForkedCommand) -> dict[str, Any]:
     output, said = process.communicate(timeout=400)
     assert process.returncode == 0, said
     found: dict[str, Any] = json.loads(output.splitlines()[-1])
     return found
 
 
-def wait_for(home: Path, process: subprocess.Popen[str], finished: int) -> None:
+def wait_for(home: Path, process: ForkedCommand, finished: int) -> None:
     """Until so many trials have ended and one more has begun to train."""
     until = time.monotonic() + 300
     while time.monotonic() < until:
@@ -75,7 +78,7 @@ def wait_for(home: Path, process: subprocess.Popen[str], finished: int) -> None:
     raise AssertionError(f"not {finished} trials in 300 s")
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+def workers_of(process: ForkedCommand) -> list[psutil.Process]:
     children = psutil.Process(process.pid).children()
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
@@ -105,16 +108,16 @@ def states_in_prefect(begun: datetime) -> set[str]:
 
 
 def test_killed_and_interrupted_it_loses_no_trial_and_repeats_none(
-    toy: Path, prefect_server: str, command: Callable[..., list[str]]
+    toy: Path, start: Start, command: Callable[..., list[str]]
 ) -> None:
     line, begun = command(workers=2, trials=5), datetime.now(UTC)
-    first = start(line, toy, prefect_server)
+    first = start(line, toy)
     wait_for(toy, first, 1)
     workers_of(first)[0].kill()
     wait_for(toy, first, 2)
     first.kill()
     first.communicate()
-    second = start(line, toy, prefect_server)
+    second = start(line, toy)
     wait_for(toy, second, 3)
     os.killpg(second.pid, signal.SIGINT)  # as a terminal does: every process of the command
     _, said = second.communicate(timeout=100)
@@ -136,13 +139,12 @@ def postgresql() -> Iterator[PostgresqlServer]:
 
 
 def test_two_homes_share_the_trials_on_one_postgresql(
-    toy: Path, prefect_server: str, tmp_path: Path, command: Callable[..., list[str]], postgresql: PostgresqlServer
+    toy: Path, start: Start, tmp_path: Path, command: Callable[..., list[str]], postgresql: PostgresqlServer
 ) -> None:
     other_home = tmp_path / "other"
     shutil.copytree(toy, other_home)
     line = command(storage=postgresql.url(), trials=6)
-    store = f"sqlite:///{toy}/mlflow.db"
-    commands = [start(line, home, prefect_server, LLMOPS_MLFLOW_TRACKING_URI=store) for home in (toy, other_home)]
+    commands = [start(line, home) for home in (toy, other_home)]
     results = [finish(process) for process in commands]
     every_trial_ran_once(toy, results[0], count=6)
     assert results[0]["best"] == results[1]["best"]

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,32 +15,56 @@ from llmops.llm import LocalModel
 
 Pairs = list[tuple[str, str]]
 
-# Trains in a process of its own and kills it when a given step has been logged; argv: a JSON object.
+# Trains in processes of their own, one a job, each of which kills itself when a given step has been logged; importing
+# takes longest, and most of it is done once. argv: a JSON object; prints how each ended.
 SCRIPT = """
 import json, os, signal, sys
 from pathlib import Path
 import torch
+import transformers.models.llama.modeling_llama
 from llmops.finetuning import TrainingConfig, train
 torch.set_num_threads(1)
-job = json.loads(sys.argv[1])
+asked = json.loads(sys.argv[1])
+pairs = [tuple(pair) for pair in asked["pairs"]]
 def on_event(event):
-    if job["kill_at"] and event.step >= job["kill_at"]:
+    if event.step >= asked["kill_at"]:
         os.kill(os.getpid(), signal.SIGKILL)
-pairs = [tuple(pair) for pair in job["pairs"]]
-config = TrainingConfig.model_validate(job["config"])
-train(Path(job["base"]), pairs[:180], pairs[180:], config, Path(job["folder"]), on_event)
+ended = []
+for job in asked["jobs"]:
+    child = os.fork()
+    if child == 0:
+        config = TrainingConfig.model_validate(job["config"])
+        train(Path(asked["base"]), pairs[:180], pairs[180:], config, Path(job["folder"]), on_event)
+        os._exit(0)
+    ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(ended)
 """
 
+KILLED = {
+    "lora with dropout and accumulation": TrainingConfig(
+        method="lora",
+        epochs=2,
+        learning_rate=1e-2,
+        dropout=0.2,
+        gradient_accumulation=2,
+        checkpoint_steps=3,
+    ),
+    "full with early stopping": TrainingConfig(
+        method="full", epochs=2, learning_rate=5e-3, batch_size=15, early_stopping_patience=2
+    ),
+}
 
-def in_a_process(base: Path, pairs: Pairs, config: TrainingConfig, folder: Path, kill_at: int) -> Any:
-    job = {
-        "base": str(base),
-        "pairs": pairs,
-        "config": config.model_dump(),
-        "folder": str(folder),
-        "kill_at": kill_at,
-    }
-    return subprocess.run([sys.executable, "-c", SCRIPT, json.dumps(job)], capture_output=True, text=True)
+
+@pytest.fixture(scope="module")
+def killed(toy_base: Path, pairs: Pairs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The folders of the trainings `KILLED`, each killed when its eighth step was logged."""
+    folders = {name: tmp_path_factory.mktemp("killed") for name in KILLED}
+    jobs = [{"config": config.model_dump(), "folder": str(folders[name])} for name, config in KILLED.items()]
+    asked = json.dumps({"base": str(toy_base), "pairs": pairs, "kill_at": 8, "jobs": jobs})
+    run = subprocess.run([sys.executable, "-c", SCRIPT, asked], capture_output=True, text=True, check=False)
+    # Nothing else is printed, neither by an import nor by a training.
+    assert (run.stdout, run.stderr) == ("[-9, -9]\n", "")
+    return folders
 
 
 def without_speed(log: list[dict[str, float]]) -> list[dict[str, float]]:
@@ -103,34 +126,19 @@ def test_folder_of_another_training_is_refused(trained: Any, toy_base: Path, pai
         train(toy_base, pairs[:100], [], TrainingConfig(), trained[0].folder)
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        TrainingConfig(
-            method="lora",
-            epochs=2,
-            learning_rate=1e-2,
-            dropout=0.2,
-            gradient_accumulation=2,
-            checkpoint_steps=3,
-        ),
-        TrainingConfig(method="full", epochs=2, learning_rate=5e-3, batch_size=15, early_stopping_patience=2),
-    ],
-    ids=["lora with dropout and accumulation", "full with early stopping"],
-)
+@pytest.mark.parametrize("name", KILLED)
 def test_killed_training_ends_as_if_it_had_not_been(
-    toy_base: Path, pairs: Pairs, tmp_path: Path, config: TrainingConfig
+    killed: dict[str, Path], toy_base: Path, pairs: Pairs, tmp_path: Path, name: str
 ) -> None:
-    killed = in_a_process(toy_base, pairs, config, tmp_path / "killed", kill_at=8)
-    assert killed.returncode == -signal.SIGKILL
-    assert not (tmp_path / "killed" / "model").exists()
+    config, folder = KILLED[name], killed[name]
+    assert not (folder / "model").exists()
     # As if it had died in the middle of writing one more checkpoint.
-    torn = tmp_path / "killed" / "checkpoints" / "checkpoint-9"
+    torn = folder / "checkpoints" / "checkpoint-9"
     torn.mkdir()
     (torn / "trainer_state.json").write_text('{"global_step": 9')
 
     events: list[TrainingEvent] = []
-    resumed = train(toy_base, pairs[:180], pairs[180:], config, tmp_path / "killed", events.append)
+    resumed = train(toy_base, pairs[:180], pairs[180:], config, folder, events.append)
     whole = train(toy_base, pairs[:180], pairs[180:], config, tmp_path / "whole")
     assert resumed.resumed_from is not None
     assert 0 < resumed.resumed_from < 8
@@ -210,10 +218,9 @@ def test_loss_that_is_no_number_ends_the_training(toy_base: Path, pairs: Pairs, 
         train(toy_base, pairs[:100], [], config, tmp_path)
 
 
-def test_nothing_is_printed(toy_base: Path, pairs: Pairs, tmp_path: Path) -> None:
-    config = TrainingConfig(method="lora", max_steps=2)
-    run = in_a_process(toy_base, pairs, config, tmp_path, kill_at=0)
-    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+def test_nothing_is_printed(toy_base: Path, pairs: Pairs, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    train(toy_base, pairs[:180], pairs[180:], TrainingConfig(method="lora", max_steps=2), tmp_path)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("bitsandbytes"), reason="bitsandbytes is not installed")
