@@ -201,7 +201,7 @@ def _take_down(record: "JobRecord") -> str | None:
     from tasks.name_lock import name_lock
 
     with name_lock(record.name):
-        return take_down(job_ledger().get(record.id))
+        return take_down(job_ledger().get(record.id), by_hand=True)
 
 
 def _model(record: "JobRecord") -> str | None:

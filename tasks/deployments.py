@@ -22,9 +22,14 @@ from tasks.hosted_models import (
     require_endpoint,
     serving_tags,
 )
+from tasks.progress import stage
 from tasks.version_names import CHAMPION
 
 RETIRED_TAG = "llmops.take_deployment_down"
+
+# For what an earlier run has left no run is held up for long: the next one tries again.
+_PATIENCE_S = 10.0
+_DEADLINE_HOURS = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +38,9 @@ def deploy(
     model: TunedModel, called: str, backend: FineTuningBackend, note: Callable[[TunedModel], object]
 ) -> TunedModel:
     """Have a model answer; what serves it is noted before it is made, so that whoever looks for it finds it."""
-    note(model.model_copy(update={"deployment": backend.deployment_of(model, called)}))
+    deployment = backend.deployment_of(model, called)
+    if deployment is not None:
+        note(model.model_copy(update={"deployment": deployment}))
     served = backend.deploy(model, called)
     note(served)
     return served
@@ -61,15 +68,16 @@ def deploy_again(hosted: HostedModel) -> TunedModel:
         raise BackendError(f"{hosted.uri} could not be deployed again: {error}", error.kind) from error
 
 
-def take_down(record: JobRecord, backend: FineTuningBackend | None = None) -> str | None:
+def take_down(record: JobRecord, backend: FineTuningBackend | None = None, by_hand: bool = False) -> str | None:
     """Take down what serves, or was about to serve, the model of a job that has ended, unless that is champion.
 
     Args:
         record: the job as the ledger has it now.
         backend: where it ran; connected by the record when left out.
+        by_hand: whether a person asks for it, even where the MLflow here does not know the model.
 
     Returns:
-        What was done, in a sentence; None where there is nothing to take down.
+        What was done, or why it was left, in a sentence; None where there is nothing to take down.
 
     Raises:
         InputError: the environment leads to another endpoint.
@@ -78,6 +86,8 @@ def take_down(record: JobRecord, backend: FineTuningBackend | None = None) -> st
     model = _left_running(record)
     if model is None or serves_as_champion(record.name, model):
         return None
+    if not by_hand and (why := _left_alone(record)):
+        return why
     undeploy(record.name, model, backend or back_end(record.backend, record.settings))
     return f"Its deployment {model.deployment} was taken down."
 
@@ -91,7 +101,7 @@ def retire(name: str, version: str) -> None:
         MlflowClient().set_model_version_tag(name, version, RETIRED_TAG, "yes")
 
 
-def take_retired_down(name: str, but: JobRecord | None = None) -> list[str]:
+def take_retired_down(name: str, but: JobRecord | None = None, asked: str | None = None) -> list[str]:
     """Take down what nobody needs: it serves a retired version, or a killed run has left it; never fails.
 
     To be called by who has the name's lock: what another run is about to evaluate would be among it.
@@ -99,27 +109,47 @@ def take_retired_down(name: str, but: JobRecord | None = None) -> list[str]:
     Args:
         name: registered model.
         but: the job that goes on.
+        asked: a model that is still to be asked: ``provider/model``, or ``models:/NAME/VERSION``.
 
     Returns:
         What still runs, and what to do about it: a sentence each.
     """
     try:
-        unneeded = _unneeded(name)
+        base = find_hosted_model(asked) if asked is not None else None
+        needed = base.model.asked_as if base is not None else asked
+        unneeded = [one for one in _unneeded(name) if needed is None or one[1].asked_as != needed]
+        if but is not None:
+            unneeded = [one for one in unneeded if (one[1].backend, one[1].job_id) != (but.backend, but.job_id)]
     except Exception as error:  # noqa: BLE001  whatever it is, the alias has moved and the run has succeeded
         unneeded = []
         running = [f"{name}: what serves a model that is not champion may still run and cost ({said_of_error(error)})"]
     else:
         running = []
-    for what, model, job in unneeded:
-        if but is not None and (model.backend, model.job_id) == (but.backend, but.job_id):
-            continue
-        try:
-            undeploy(name, model, back_end(model.backend, job))
-        except Exception as error:  # noqa: BLE001
-            running.append(f"{still_running(what, model, error)}; the next run of {name} tries again")
-    for one in running:
-        _log.warning("%s", one)
+    if unneeded or running:
+        with stage("Take deployments down") as line:
+            for number, (what, model, job) in enumerate(unneeded):
+                line.update(number, len(unneeded), f"{model.deployment} at {model.backend}", unit="deployments")
+                try:
+                    # Once more: a rollback of another home may have made it champion in the meantime.
+                    if not serves_as_champion(name, model):
+                        undeploy(name, model, back_end(model.backend, _hurried(job)))
+                except Exception as error:  # noqa: BLE001
+                    running.append(f"{still_running(what, model, error)}; the next run of {name} tries again")
+            line.finish("; ".join(running) or "done")
+    for said in running:
+        _log.warning("%s", said)
     return running
+
+
+def _hurried(job: JobSettings) -> JobSettings:
+    """The settings with which a provider is waited for no longer than `_PATIENCE_S` and `_DEADLINE_HOURS`."""
+    own = job.waiting
+    changes = {
+        "longest_poll_s": min(own.longest_poll_s, _PATIENCE_S),
+        "patience_s": min(own.patience_s, _PATIENCE_S),
+        "deadline_hours": min(own.deadline_hours or _DEADLINE_HOURS, _DEADLINE_HOURS),
+    }
+    return job.model_copy(update={"waiting": own.model_copy(update=changes)})
 
 
 def _unneeded(name: str) -> list[tuple[str, TunedModel, JobSettings]]:
@@ -129,7 +159,11 @@ def _unneeded(name: str) -> list[tuple[str, TunedModel, JobSettings]]:
     found: dict[tuple[str, str], tuple[str, TunedModel, JobSettings]] = {}
     for record in job_ledger().all():
         model = _left_running(record) if record.name == name and not record.settings.keep_deployment else None
-        if model is not None and not serves_as_champion(name, model):
+        if model is None or serves_as_champion(name, model):
+            continue
+        if said := _left_alone(record):
+            _log.warning("job %s: %s", record.id, said)
+        else:
             found[model.backend, model.job_id] = (f"Job {record.id}", model, record.settings)
     client = MlflowClient()
     for version in client.search_model_versions(f"name = '{name}' and tags.`{RETIRED_TAG}` = 'yes'"):
@@ -152,6 +186,21 @@ def _left_running(record: JobRecord) -> TunedModel | None:
     if not record.ended or model is None or model.deployment is None:
         return None
     return model.model_copy(update={"endpoint": model.endpoint or record.endpoint})
+
+
+def _left_alone(record: JobRecord) -> str | None:
+    """Why only a person takes a deployment down: the MLflow here is not the one that knows who is champion.
+
+    Raises:
+        ServiceError: the registry cannot tell.
+    """
+    if record.version is None or record.model is None or record.model.deployment is None:
+        return None
+    hosted = find_hosted_model(record.version)
+    if hosted is not None and (hosted.model.backend, hosted.model.job_id) == (record.backend, record.job_id):
+        return None
+    known = f"its model, {record.version}, is not known to this MLflow"
+    return f"{record.model.deployment} stays: {known}; llmops cancel job {record.id} takes it down"
 
 
 def still_running(what: str, model: TunedModel, error: Exception) -> str:

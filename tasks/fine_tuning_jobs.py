@@ -72,7 +72,7 @@ def run_job(plan: PlannedJob) -> TunedByJob:
         ServiceError: it failed, was cancelled, or the provider does not let us in or does not answer.
     """
     # Before hours of training, in which it would cost.
-    take_retired_down(plan.record.name, but=plan.record)
+    take_retired_down(plan.record.name, but=plan.record, asked=plan.base.asked_as)
     with stage("Training") as line:
         kept = _kept(plan)
         if kept is not None:

@@ -20,9 +20,8 @@ from llmops.errors import InputError
 from llmops.evaluation import GateConfig, Verdict
 from tasks.deployments import deploy_again, retire, take_retired_down
 from tasks.gate_events import announce_promotion
-from tasks.hosted_models import hosted_model
+from tasks.hosted_models import find_hosted_model, hosted_model
 from tasks.interruptions import interruption_held_back
-from tasks.progress import stage
 from tasks.registry import version_at
 from tasks.version_names import CHAMPION, DELETED, DIGEST_TAG, PREVIOUS
 
@@ -211,6 +210,11 @@ def _put_back(successor: ModelVersion, former: str, before: str | None) -> None:
         if hosted is not None:
             deploy_again(hosted)
         retire(name, former)
+        if hosted is not None:
+            # A run of this name in another home may have seen it as retired all the while, and taken it down.
+            now = find_hosted_model(hosted.uri)
+            if now is not None and now.model.asked_as is None:
+                deploy_again(now)
         with interruption_held_back():
             make_champion(name, version, f"rolled back from version {former}")
             if before is not None:
@@ -219,8 +223,8 @@ def _put_back(successor: ModelVersion, former: str, before: str | None) -> None:
                 client.delete_registered_model_alias(name, PREVIOUS)
     except BaseException:
         if hosted is not None:
-            with stage("Take the deployment down") as line, interruption_held_back():
-                line.finish("; ".join(take_retired_down(name)) or "done")
+            with interruption_held_back():
+                take_retired_down(name)
         raise
 
 

@@ -1,9 +1,13 @@
 """A provider whose models answer while they are deployed, and jobs of it that have ended well."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import mlflow
+import pytest
 
 from llmops.data import DatasetVersion
 from llmops.evaluation.config import EvaluationConfig
@@ -82,6 +86,13 @@ def made_by(plan: PlannedJob) -> TunedByJob:
         pass
     model = TunedModel(backend="azure", model=f"gpt-x.{job}", base_model="gpt-x", job_id=job, endpoint=SOMEWHERE)
     return TunedByJob(plan.digest, model, run.run_id, plan.record)
+
+
+def another_registry(home: Path, database: Path, patched: pytest.MonkeyPatch) -> None:
+    """The MLflow of a shell that lacks the variable which names the server: another one, with nothing in it."""
+    other = f"sqlite:///{shutil.copy(database, home / 'other.db')}"
+    patched.setenv("MLFLOW_TRACKING_URI", other)
+    mlflow.set_tracking_uri(other)
 
 
 def registered(plan: PlannedJob, tuned: TunedByJob, model: TunedModel) -> str:

@@ -8,16 +8,23 @@ from mlflow.exceptions import MlflowException
 
 from llmops.errors import InputError, ServiceError
 from llmops.evaluation.config import EvaluationConfig
-from llmops.finetuning.backends import JobSettings
+from llmops.finetuning.backends import JobSettings, Waiting
 from llmops.finetuning.backends.backend import BackendError
 from llmops.finetuning.jobs import job_ledger
-from tasks.deployments import RETIRED_TAG, deploy_again, retire, take_down, take_retired_down
+from tasks.deployments import RETIRED_TAG, deploy_again, retire, take_down, take_retired_down, undeploy
 from tasks.hosted_models import find_hosted_model
 from tasks.model_sources import find_asked_model
 from tasks.promotion import Decision, Promotion, make_champion, promote, roll_back
 from tasks.registry import version_at
 from tasks.version_names import DELETED
-from tests.tasks.deploying_backend import DEFAULTS, DeployingBackend, ended_job, made_by, registered
+from tests.tasks.deploying_backend import (
+    DEFAULTS,
+    DeployingBackend,
+    another_registry,
+    ended_job,
+    made_by,
+    registered,
+)
 
 PASSED = Decision(passed=True, verdict="better", reason="it is better")
 FAILED = Decision(passed=False, verdict="worse", reason="it is worse")
@@ -40,6 +47,7 @@ def deployed(home: Path, backend: DeployingBackend, number: int, settings: JobSe
     job_ledger().update(plan.record.id, model=model)
     version = registered(plan, tuned, model)
     assert version == str(number)
+    job_ledger().update(plan.record.id, version=f"models:/support/{version}")
     return version
 
 
@@ -208,6 +216,73 @@ def test_what_a_killed_run_has_left_is_taken_down_by_the_next_of_that_name(
     backend.undeployed = lambda: None
     assert promoted("1").notes == []
     assert backend.deployments == {"d1", "d3"}
+
+
+def test_a_champion_that_another_mlflow_knows_is_left_alone(
+    home: Path,
+    backend: DeployingBackend,
+    mlflow_database: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    promoted(deployed(home, backend, 1))
+    another_registry(home, mlflow_database, monkeypatch)
+    assert take_retired_down("support") == []
+    assert backend.deployments == {"d1"}
+    assert "d1 stays: its model, models:/support/1, is not known to this MLflow; llmops cancel job" in caplog.text
+    # Nor is another job's model, which that one has under the same number, the champion.
+    second = ended_job(home, backend, 2)
+    tuned = made_by(second)
+    assert registered(second, tuned, tuned.model.model_copy(update={"asked_as": "azure/d2"})) == "1"
+    take_retired_down("support")
+    assert backend.deployments == {"d1"}
+    assert "d1 stays" in str(take_down(job_ledger().get("ftjob-1")))
+    assert take_down(job_ledger().get("ftjob-1"), by_hand=True) == "Its deployment d1 was taken down."
+    assert backend.deployments == set()
+
+
+def test_what_is_still_to_be_asked_is_not_taken_down(home: Path, backend: DeployingBackend) -> None:
+    promoted(deployed(home, backend, 1))
+    deployed(home, backend, 2)
+    for asked in ("models:/support/2", "azure/d2"):
+        assert take_retired_down("support", asked=asked) == []
+        assert backend.deployments == {"d1", "d2"}
+    assert take_retired_down("support", asked="azure/d3") == []
+    assert backend.deployments == {"d1"}
+
+
+def test_a_provider_that_does_not_answer_holds_no_run_up(
+    home: Path, backend: DeployingBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    patient = JobSettings(waiting=Waiting(patience_s=1800, deadline_hours=None))
+    deployed(home, backend, 1, patient)
+    asked: list[Waiting] = []
+    monkeypatch.setattr("tasks.deployments.back_end", lambda name, job: asked.append(job.waiting) or backend)
+    backend.undeployed = down
+    with caplog.at_level("INFO", logger="llmops.stages"):
+        assert len(take_retired_down("support")) == 1
+    assert asked[0].patience_s <= 10
+    assert asked[0].deadline_hours is not None and asked[0].deadline_hours <= 0.1
+    assert "Take deployments down: started" in caplog.text
+
+
+def test_a_run_of_another_home_takes_down_what_is_being_rolled_back_to(
+    home: Path, backend: DeployingBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promoted(deployed(home, backend, 1))
+    promoted(deployed(home, backend, 2))
+
+    def meanwhile(name: str, version: str) -> None:
+        first = find_hosted_model("models:/support/1")
+        assert first is not None
+        undeploy("support", first.model, backend)
+        retire(name, version)
+
+    monkeypatch.setattr("tasks.promotion.retire", meanwhile)
+    roll_back.fn("support")
+    hosted = find_hosted_model("models:/support@champion")
+    assert hosted is not None
+    assert (hosted.version, {hosted.model.deployment}) == ("1", backend.deployments)
 
 
 def test_one_that_could_not_be_taken_down_and_is_to_be_kept_now_stays(home: Path, backend: DeployingBackend) -> None:

@@ -20,7 +20,7 @@ from tasks.planned_jobs import PlannedJob, said_of, with_method
 from tasks.promotion import make_champion
 from tasks.registry import DIGEST_TAG
 from tasks.training import Job
-from tests.tasks.deploying_backend import DeployingBackend, ended_job, made_by, registered
+from tests.tasks.deploying_backend import DeployingBackend, another_registry, ended_job, made_by, registered
 
 
 @pytest.fixture
@@ -100,6 +100,39 @@ def test_what_stops_the_deploying_leaves_nothing_behind(
     after = job_ledger().get(plan.record.id).model
     assert after is not None
     assert after.deployment is None
+
+
+def test_the_champions_command_under_another_mlflow_takes_nothing_down(
+    plan: PlannedJob,
+    tuned: TunedByJob,
+    backend: DeployingBackend,
+    home: Path,
+    mlflow_database: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with served(plan, tuned) as model:
+        make_champion("support", registered(plan, tuned, model), "better")
+        job_ledger().update(plan.record.id, version="models:/support/1")
+    another_registry(home, mlflow_database, monkeypatch)
+    with pytest.raises(InputError, match="no such column"), served(plan, tuned):
+        raise InputError("no such column")
+    assert backend.deployments == {model.deployment}
+
+
+def test_where_nothing_costs_the_champion_is_not_touched_before_it_answers_anew(
+    plan: PlannedJob, tuned: TunedByJob, backend: DeployingBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of Ollama, where one job's model is imported in several ways, and its record knows the last one alone."""
+    with served(plan, tuned) as model:
+        make_champion("support", registered(plan, tuned, model), "better")
+    other = replace(tuned, model=model.model_copy(update={"asked_as": "azure/other", "deployment": None}))
+    monkeypatch.setattr(backend, "deployment_of", lambda model, name: None)
+    backend.deployed = lambda: (_ for _ in ()).throw(BackendError("no room", "refused"))
+    with pytest.raises(BackendError, match="no room"), served(plan, other):
+        pass
+    champion = find_hosted_model("models:/support@champion")
+    assert champion is not None
+    assert champion.model.asked_as == model.asked_as
 
 
 def test_a_failing_take_down_does_not_hide_why(

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/prov-throughput.html (paid 
 """
 
 import hashlib
+import logging
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,8 @@ _KINDS = {
 }
 _MOST_LETTERS = 63
 
+_log = logging.getLogger(__name__)
+
 
 def resource_name(name: str, suffix: str) -> str:
     """A name that Bedrock takes for a custom model or what serves one: ``([0-9a-zA-Z][_-]?){1,63}``.
@@ -72,17 +75,26 @@ class Deployments:
         self._where = where
         self._waiting = waiting
 
-    def create(self, serving: str, name: str, model_arn: str, units: int) -> str:
+    def create(self, serving: str, name: str, model_arn: str, units: int, answering: str | None = None) -> str:
         """Have a custom model answer; returns the ARN to ask, once it does.
 
-        The name is that of `deployment_name`: the same again finds it.
+        The name is that of `deployment_name`: the same again finds it. Where `answering`, the ARN of what answers for
+        the model so far, is given and this fails or is interrupted, that alone stays.
 
         Raises:
             BackendError: it was refused or failed, serves with other units, or was not ready by the deadline and has
                 been taken down.
         """
-        kind = _KINDS[serving]
         name = deployment_name(name, model_arn)
+        try:
+            return self._serve(serving, name, model_arn, units)
+        except BaseException:
+            if answering is not None:
+                self._keep_alone(answering, name, serving)
+            raise
+
+    def _serve(self, serving: str, name: str, model_arn: str, units: int) -> str:
+        kind = _KINDS[serving]
         found = self._get(kind, name)
         if found and found["status"] == "Failed":
             self.delete(found[kind.arn])
@@ -109,15 +121,29 @@ class Deployments:
         if deployment.startswith("arn:"):
             self._delete(_KINDS["provisioned" if ":provisioned-model/" in deployment else "on-demand"], deployment)
             return
+        failed: list[BackendError] = []
         for one, kind in _KINDS.items():
             try:
                 found = self._get(kind, deployment)
             except BackendError as error:
+                # Who may not look at the other kind has made none of it.
                 if one == serving or error.kind != "credentials":
-                    raise
-                continue  # who may not look at that kind has made none of it
+                    failed.append(error)
+                continue
             if found is not None and found[kind.arn] != but:
-                self._delete(kind, found[kind.arn])
+                try:
+                    self._delete(kind, found[kind.arn])
+                except BackendError as error:
+                    failed.append(error)
+        if failed:
+            raise failed[0]
+
+    def _keep_alone(self, arn: str, name: str, serving: str) -> None:
+        """Take down whatever else has that name; where it cannot be, that must not hide why it is not wanted."""
+        try:
+            self.delete(name, serving, but=arn)
+        except BackendError as error:
+            _log.warning("%s, which was to serve instead of %s, may still run and cost: %s", name, arn, error)
 
     def _delete(self, kind: _Kind, arn: str) -> None:
         try:

@@ -182,8 +182,8 @@ class BedrockBackend:
 
     def deploy(self, model: TunedModel, name: str) -> TunedModel:
         """Have the model answer, on demand or with provisioned throughput (`BedrockSettings.serving`)."""
-        serving = self._settings.serving
-        arn = self._deployments.create(serving, name, model.model, self._settings.model_units)
+        serving, answering = self._settings.serving, (model.asked_as or "").removeprefix("bedrock/") or None
+        arn = self._deployments.create(serving, name, model.model, self._settings.model_units, answering)
         if model.deployment not in (None, arn):
             self._deployments.delete(str(model.deployment), serving, but=arn)
         # arn:aws:bedrock:REGION:ACCOUNT:…

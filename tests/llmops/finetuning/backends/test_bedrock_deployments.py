@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmops.finetuning.backends import BackendError, TunedModel
+from llmops.finetuning.backends import BackendError, TunedModel, bedrock_deployments
 from tests.emulators.bedrock_control_plane import ControlPlane
 from tests.llmops.finetuning.backends.aws_services import (
     NOVA,
@@ -116,6 +116,52 @@ def test_one_that_answers_stays_until_the_other_one_does(plane: ControlPlane) ->
     with pytest.raises(BackendError, match="no capacity"):
         backend(serving="provisioned").deploy(first, "support")
     assert first.deployment in plane.serving
+
+
+@pytest.mark.parametrize("known", ["arn", "name"])
+def test_an_interrupted_change_leaves_what_answers_alone(
+    known: str, plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = backend(serving="on-demand").deploy(TUNED, "support")
+    if known == "name":  # that is what is noted while it is made
+        first = first.model_copy(update={"deployment": backend().deployment_of(TUNED, "support")})
+    made: list[str] = []
+
+    def interrupted(*_: object) -> None:
+        made.extend(plane.serving)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bedrock_deployments, "poll", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        backend(serving="provisioned").deploy(first, "support")
+    assert len(made) == 2
+    assert [f"bedrock/{arn}" for arn in plane.serving] == [first.asked_as]
+
+
+def test_one_that_cannot_be_removed_after_a_failed_change_is_told(
+    plane: ControlPlane, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = backend(serving="on-demand").deploy(TUNED, "support")
+    plane.failure = "no capacity"
+    plane.fail("DeleteProvisionedModelThroughput", 400, "ValidationException", "it is being made")
+    with pytest.raises(BackendError, match="no capacity"):
+        backend(serving="provisioned").deploy(first, "support")
+    assert "may still run and cost" in caplog.text and "it is being made" in caplog.text
+
+
+def test_one_kind_that_fails_does_not_keep_the_other(plane: ControlPlane) -> None:
+    for serving in ("on-demand", "provisioned"):
+        backend(serving=serving).deploy(TUNED, "support")
+    named = TUNED.model_copy(update={"deployment": backend().deployment_of(TUNED, "support")})
+    plane.fail("GetCustomModelDeployment", 500, "InternalServerException", "out of order")
+    with pytest.raises(BackendError, match="out of order"):
+        backend().undeploy(named)
+    assert [":custom-model-deployment/" in arn for arn in plane.serving] == [True]
+    backend(serving="provisioned").deploy(TUNED, "support")
+    plane.fail("DeleteCustomModelDeployment", 500, "InternalServerException", "out of order")
+    with pytest.raises(BackendError, match="out of order"):
+        backend().undeploy(named)
+    assert [":custom-model-deployment/" in arn for arn in plane.serving] == [True]
 
 
 def test_both_kinds_of_a_name_are_taken_down(plane: ControlPlane) -> None:
