@@ -245,13 +245,17 @@ def _curve(run_id: str, name: str) -> tuple[list[int], list[float]]:
     return [one.step for one in history], [one.value for one in history]
 
 
-def log_pictures(run_id: str, figures: Mapping[str, Figure]) -> dict[str, str]:
-    """Leave each figure as a PNG beside an MLflow run, and return it as a link by its name: drawing it takes time."""
+def log_pictures(run_id: str, figures: Mapping[str, Figure], folder: str | None = None) -> dict[str, str]:
+    """Leave each figure as a PNG beside an MLflow run, and return it as a link by its name: drawing it takes time.
+
+    Args:
+        folder: of the run's artifacts, which they go into.
+    """
     pictures = {name: png(figure) for name, figure in figures.items()}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as here:
         for name, picture in pictures.items():
-            (Path(folder) / f"{name}.png").write_bytes(picture)
-        MlflowClient().log_artifacts(run_id, folder)
+            (Path(here) / f"{name}.png").write_bytes(picture)
+        MlflowClient().log_artifacts(run_id, here, folder)
     return {name: _link(picture) for name, picture in pictures.items()}
 
 

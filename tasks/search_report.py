@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from llmops.settings import settings
-from tasks.report import artifact_key, data_uri, markdown_table, run_link, text_table
+from tasks.report import artifact_key, log_pictures, markdown_table, run_link, text_table
 from tasks.search_figures import search_figures
 from tasks.search_result import SearchResult, capitalised, ranked, said_values, trial_rows
 from tasks.tracking import set_tags
@@ -34,15 +34,12 @@ def publish_search(result: SearchResult, name: str, log_scaled: frozenset[str]) 
     """
     assert result.run_id is not None
     client = MlflowClient()
-    figures = search_figures(result, log_scaled)
-    for picture, figure in figures.items():
-        client.log_figure(result.run_id, figure, f"{PICTURES}/{picture}.png")
+    links = log_pictures(result.run_id, search_figures(result, log_scaled), PICTURES)
     client.log_text(result.run_id, trials_csv(result), "trials.csv")
     client.log_text(result.run_id, result.model_dump_json(indent=2), "search.json")
     set_tags(result.run_id, {"best": said_values(result.best), "best.trial": str(result.best_trial)})
 
     key = f"search-{artifact_key(name)}"
-    links = {picture: data_uri(figure) for picture, figure in figures.items()}
     create_markdown_artifact(search_markdown(result, links), key=key, description=headline(result))
     headings, rows = trial_rows(ranked(result.trials), result.objectives)
     table = [dict(zip(headings, row, strict=True)) for row in rows]
