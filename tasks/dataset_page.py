@@ -1,6 +1,5 @@
 """The page about a prepared dataset: one HTML file that needs no other beside it."""
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
@@ -9,7 +8,7 @@ import pyarrow.compute as pc
 
 from llmops.data.preparation.report import PreparationReport, RuleSummary
 from tasks.dataset_summary import percent
-from tasks.report import STYLE
+from tasks.report import STYLE, png_uri
 
 MORE_STYLE = """<style>
 body { max-width: 66rem }
@@ -77,11 +76,6 @@ def dataset_page(
     why = f'<p class="refused"><b>Nothing was published.</b> {escape(_shortened(refused))}</p>' if refused else ""
     heading = f'<title>{escape(title)}</title><h1>{escape(title)}</h1><p class="about">{about}</p>'
     return "<!doctype html>" + STYLE + MORE_STYLE + heading + why + _cards(report) + "".join(sections)
-
-
-def png_uri(picture: bytes) -> str:
-    """A picture inside a link, so that a page needs no file beside it."""
-    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
 
 
 def _section(title: str, *parts: str | None) -> str:

@@ -15,9 +15,9 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from llmops.data.preparation.report import PreparationReport, RuleSummary
 from llmops.settings import settings
 from tasks.dataset_figures import dataset_pictures
-from tasks.dataset_page import dataset_page, png_uri, shown_pairs
+from tasks.dataset_page import dataset_page, shown_pairs
 from tasks.dataset_summary import percent
-from tasks.report import artifact_key, markdown_table, run_link
+from tasks.report import artifact_key, markdown_table, png_uri, run_link
 
 # Prefect keeps artifacts in its database: these pictures say most, the page has them all.
 IN_PREFECT = ("rows", "findings")

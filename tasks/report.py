@@ -256,12 +256,7 @@ def log_pictures(run_id: str, figures: Mapping[str, Figure], folder: str | None 
         for name, picture in pictures.items():
             (Path(here) / f"{name}.png").write_bytes(picture)
         MlflowClient().log_artifacts(run_id, here, folder)
-    return {name: _link(picture) for name, picture in pictures.items()}
-
-
-def data_uri(figure: Figure) -> str:
-    """A figure as a PNG inside a link, so that a page needs no file beside it."""
-    return _link(png(figure))
+    return {name: png_uri(picture) for name, picture in pictures.items()}
 
 
 def png(figure: Figure) -> bytes:
@@ -271,5 +266,6 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _link(picture: bytes) -> str:
+def png_uri(picture: bytes) -> str:
+    """A PNG inside a link, so that a page needs no file beside it."""
     return f"data:image/png;base64,{base64.b64encode(picture).decode()}"

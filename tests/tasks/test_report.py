@@ -14,7 +14,7 @@ from tasks.evaluation_result import (
     Example,
     ShownMetric,
 )
-from tasks.report import data_uri, markdown_table, metrics_figure, report_figures, report_markdown, text_table
+from tasks.report import markdown_table, metrics_figure, png, png_uri, report_figures, report_markdown, text_table
 
 REFERENCES = [["yes"]] * 100
 CANDIDATE = measure(["yes"] * 90 + ["no"] * 10, REFERENCES, names=["exact_match"])
@@ -112,7 +112,7 @@ def test_the_picture_has_a_point_for_every_model() -> None:
     figure = metrics_figure(result())
     [axes] = figure.axes
     assert len(axes.containers) == 3
-    assert base64.b64decode(data_uri(figure).removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
+    assert base64.b64decode(png_uri(png(figure)).removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
 
 
 def test_units_are_those_people_use() -> None:
